@@ -1,0 +1,4 @@
+"""Segmentors."""
+from .referring_segmentor import ReferringSegmentor
+
+__all__ = ['ReferringSegmentor']
