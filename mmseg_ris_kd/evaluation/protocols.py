@@ -28,6 +28,9 @@ class Protocol:
         thresholds: The values X of Pr@X.
         empty_iou: IoU of an empty prediction of an empty target (union + eps = 0); may be NaN.
         eps: Added to the union before dividing.
+        expression_field: Text that the dataset reads, ``'raw'`` or ``'sent'``. This and `overlap` belong to the data,
+            not to the metric: ``tools/test.py --protocol`` sets them in the dataset.
+        overlap: What overlapping parts of one polygon annotation mean, see ``LoadReferringMask``.
 
     Raises:
         ValueError: A value is none of the above.
@@ -40,6 +43,8 @@ class Protocol:
     thresholds: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8, 0.9)
     empty_iou: float = 1.0
     eps: float = 0.0
+    expression_field: str = 'raw'
+    overlap: str = 'union'
 
     def __post_init__(self) -> None:
         for field, valid in (('resolution', RESOLUTIONS), ('mask_rule', MASK_RULES), ('comparison', COMPARISONS)):
@@ -71,19 +76,18 @@ class Protocol:
 # CRIS compares with torch.arange(.5, 1, .1): float32 numbers, of which .6000000238 and .8999999762 are not .6 and .9
 _FLOAT32_THRESHOLDS = tuple(float(np.float32(x)) for x in (0.5, 0.6, 0.7, 0.8, 0.9))
 
-#: The presets. `default` is this project's own, the others reproduce the code of the paper they are named after, as
-#: far as the metric goes: the expression field and the reading of overlapping polygon parts belong to the dataset.
+#: The presets. `default` is this project's own, the others reproduce the code of the paper they are named after.
 #: CRIS and DETRIS take the sigmoid before they upsample, here the resized logits are given; ETRIS evaluates as CRIS.
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol for protocol in (
         Protocol(name='default'),
-        Protocol(name='lavt', resolution='input', mask_rule='argmax', empty_iou=0.0),
+        Protocol(name='lavt', resolution='input', mask_rule='argmax', empty_iou=0.0, overlap='sum'),
         Protocol(name='caris', resolution='input', mask_rule='argmax', thresholds=(0.5, 0.7, 0.9),
-                 empty_iou=float('nan')),
+                 empty_iou=float('nan'), expression_field='sent'),
         Protocol(name='cris', mask_rule='threshold', mask_threshold=0.35, comparison='>',
-                 thresholds=_FLOAT32_THRESHOLDS, empty_iou=0.0, eps=1e-6),
+                 thresholds=_FLOAT32_THRESHOLDS, empty_iou=0.0, eps=1e-6, expression_field='sent'),
         Protocol(name='detris', mask_rule='threshold', mask_threshold=0.35, comparison='>',
-                 thresholds=_FLOAT32_THRESHOLDS, empty_iou=0.0, eps=1e-6),
+                 thresholds=_FLOAT32_THRESHOLDS, empty_iou=0.0, eps=1e-6, expression_field='sent'),
     )
 }
 

@@ -1,0 +1,111 @@
+"""Load checkpoints so that a wrong file is an error and not a random network."""
+from __future__ import annotations
+
+import os.path as osp
+from pathlib import Path
+
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+
+def load_checkpoint_strictly(model: nn.Module, path: str | Path) -> dict:
+    """Load a checkpoint that must hold exactly the parameters and buffers of ``model``.
+
+    Args:
+        model: The model; data-parallel wrappers are looked through.
+        path: A file, or a URL that mmengine can load.
+
+    Returns:
+        The checkpoint, with its ``meta`` entry.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is no checkpoint, is damaged, or belongs to another model; nothing is loaded then.
+    """
+    checkpoint = read_checkpoint(path)
+    check_state_dict(model, checkpoint, path)
+    getattr(model, 'module', model).load_state_dict(_weights(checkpoint), strict=True)
+    return checkpoint
+
+
+def read_checkpoint(path: str | Path) -> dict:
+    """Read a checkpoint to the CPU; see ``load_checkpoint_strictly`` for the errors."""
+    path = str(path)
+    if '://' not in path and not osp.isfile(path):
+        raise FileNotFoundError(f'no checkpoint {path!r}; training writes them to work_dirs/<config>/epoch_*.pth')
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except Exception as error:  # noqa: BLE001  torch raises anything from EOFError to UnpicklingError
+        raise ValueError(f'{path} cannot be read as a checkpoint (truncated, or not written by torch): '
+                         f'{str(error).splitlines()[0] if str(error) else type(error).__name__}') from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'{path} holds a {type(checkpoint).__name__}, not a checkpoint')
+    return checkpoint
+
+
+def check_state_dict(model: nn.Module, checkpoint: dict, path: str | Path) -> None:
+    """Raise a ``ValueError`` that says how a checkpoint differs from ``model``, if it does."""
+    given = _weights(checkpoint)
+    wanted = getattr(model, 'module', model).state_dict()
+    missing = [key for key in wanted if key not in given]
+    unknown = [key for key in given if key not in wanted]
+    reshaped = [f'{key} {tuple(getattr(given[key], "shape", ()))} instead of {tuple(wanted[key].shape)}'
+                for key in wanted
+                if key in given and getattr(given[key], 'shape', None) != wanted[key].shape]
+    if not (missing or unknown or reshaped):
+        return
+    lines = [f'{path} is a checkpoint of another model:']
+    for title, keys in (('missing', missing), ('not in the model', unknown), ('of another shape', reshaped)):
+        if keys:
+            more = f' and {len(keys) - 3} more' if len(keys) > 3 else ''
+            lines.append(f'  {len(keys)} {title}: ' + ', '.join(keys[:3]) + more)
+    name = checkpoint.get('meta', {}).get('experiment_name')
+    lines.append(f'use the config it was trained with{f" (experiment {name})" if name else ""}, or the checkpoint that '
+                 'belongs to this config')
+    raise ValueError('\n'.join(lines))
+
+
+def _weights(checkpoint: dict) -> dict:
+    weights = checkpoint.get('state_dict', checkpoint)
+    return {key[len('module.'):] if key.startswith('module.') else key: value for key, value in weights.items()}
+
+
+def latest_checkpoint(work_dir: str | Path) -> str | None:
+    """Return the newest whole checkpoint of a run, or None.
+
+    mmengine names it in ``last_checkpoint``. Should an interruption have hit just that file, the newest
+    ``epoch_*.pth`` or ``iter_*.pth`` that can be read is taken.
+    """
+    work_dir = Path(work_dir)
+    pointer = work_dir / 'last_checkpoint'
+    if pointer.is_file():
+        named = work_dir / Path(pointer.read_text().strip()).name  # by name: the folder may have moved
+        if named.is_file():
+            return str(named)
+    files = [*work_dir.glob('epoch_*.pth'), *work_dir.glob('iter_*.pth')]
+    for path in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
+        try:
+            read_checkpoint(path)
+        except ValueError:
+            continue
+        return str(path)
+    return None
+
+
+def best_checkpoint(path: str | Path) -> str:
+    """Return the checkpoint to evaluate.
+
+    Args:
+        path: A checkpoint, or the work dir of a run: its best checkpoint, or its last one if none is marked best.
+
+    Raises:
+        FileNotFoundError: The work dir holds no checkpoint.
+    """
+    if not Path(path).is_dir():
+        return str(path)
+    best = sorted(Path(path).glob('best_*.pth'), key=lambda file: file.stat().st_mtime)
+    found = str(best[-1]) if best else latest_checkpoint(path)
+    if found is None:
+        raise FileNotFoundError(f'the work dir {path} holds no checkpoint (best_*.pth, epoch_*.pth): train first, or '
+                                'give the checkpoint file')
+    return found

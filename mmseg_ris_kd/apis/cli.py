@@ -1,0 +1,89 @@
+"""What the command line tools share: common arguments, one-line errors, and distributed runs with or without GPUs."""
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from typing import Callable
+
+import torch
+from mmengine.config import Config, DictAction
+
+USER_ERRORS = (ValueError, TypeError, KeyError, OSError, ImportError)
+TRACEBACK = 'MMSEG_RIS_KD_TRACEBACK'
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a tool; end with one clear message where the input is to blame.
+
+    The message is the error's own: the full traceback appears with ``MMSEG_RIS_KD_TRACEBACK=1``. Errors that no input
+    explains keep their traceback.
+    """
+    if os.environ.get(TRACEBACK):
+        return main()
+    try:
+        main()
+    except USER_ERRORS as error:
+        print(f'\nerror: {_message(error)}\n({TRACEBACK}=1 shows where it was raised)', file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print('\ninterrupted; train.py --resume continues from the last checkpoint', file=sys.stderr)
+        sys.exit(130)
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def _message(error: BaseException) -> str:
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if 'Original Traceback' in text:  # raised in a worker process of the data loader: keep its own message
+        lines = text.rstrip().splitlines()
+        start = max(i for i, line in enumerate(lines) if line.startswith('  '))
+        text = '\n'.join(lines[start + 1:])
+        text = text.split(': ', 1)[-1]
+    return text or type(error).__name__
+
+
+def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that train.py and test.py share."""
+    parser.add_argument('config', help='config file, or the name of a config of this package (r18_bert-mini_refcoco)')
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/<config name>)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override entries of the config: optim_wrapper.optimizer.lr=1e-4 train_dataloader.batch_size=16')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how processes were started; dist_train.sh and slurm_train.sh set it (default: none, one process)')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def prepare_launch(config: Config, args: argparse.Namespace) -> None:
+    """Apply the shared arguments to ``config`` and start the process group where mmengine cannot (CPU, gloo)."""
+    quiet_known_warnings()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    config.launcher = args.launcher
+    if args.work_dir is not None:
+        config.work_dir = args.work_dir
+    if args.launcher == 'none' or torch.cuda.is_available():
+        return
+    if args.launcher != 'pytorch':
+        raise ValueError(f'--launcher {args.launcher} needs GPUs; on CPU start processes with tools/dist_train.sh')
+    torch.distributed.init_process_group('gloo')
+    config.sync_bn = None  # torch's SyncBatchNorm needs GPUs; the wrapper below brings one that does not
+    config.model_wrapper_cfg = dict(
+        type='CPUDistributedDataParallel',
+        find_unused_parameters=config.get('find_unused_parameters', False))
+
+
+def quiet_known_warnings() -> None:
+    """Silence warnings of the stack about itself that no user of this package can act on."""
+    for message in ('.*pkg_resources is deprecated.*', '.*torch.meshgrid.*indexing.*', '.*build_loss.*deprecated.*',
+                    '.*When align_corners=True, the output would more aligned.*', '.*avg_non_ignore.*',
+                    '.*__array__ implementation.*copy keyword.*'):
+        warnings.filterwarnings('ignore', message=message)

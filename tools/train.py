@@ -1,0 +1,61 @@
+"""Train a referring segmentation model from a config."""
+from __future__ import annotations
+
+import argparse
+
+import torch
+from mmengine.runner import Runner
+
+import mmseg_ris_kd  # noqa: F401  registers the components
+from mmseg_ris_kd.apis import check_state_dict, cli, latest_checkpoint, load_config, read_checkpoint
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog='Example: python tools/train.py configs/r18/r18_bert-mini_refcoco.py --amp')
+    cli.add_runner_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='continue the run in --work-dir from its last checkpoint, or from the given one')
+    parser.add_argument('--amp', action='store_true', help='train with automatic mixed precision (GPU)')
+    parser.add_argument('--seed', type=int, help='random seed (default: the config\'s)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    config = load_config(args.config, args.cfg_options)
+    cli.prepare_launch(config, args)
+    if args.seed is not None:
+        config.randomness = dict(config.get('randomness', {}), seed=args.seed)
+    if args.amp:
+        enable_amp(config)
+    if args.resume:
+        checkpoint = latest_checkpoint(config.work_dir) if args.resume == 'auto' else args.resume
+        if checkpoint is None:
+            print(f'No checkpoint in {config.work_dir} to resume from: training starts at the beginning.')
+        else:
+            config.load_from, config.resume = checkpoint, True
+    runner = Runner.from_cfg(config)
+    if runner._resume:
+        check_state_dict(runner.model, read_checkpoint(runner._load_from), runner._load_from)
+    runner.train()
+
+
+def enable_amp(config) -> None:
+    """Let the optimizer wrapper run the forward pass in mixed precision."""
+    if not torch.cuda.is_available():
+        raise ValueError('--amp needs a GPU, and torch finds none: leave it out, or check the driver (nvidia-smi)')
+    if config.optim_wrapper.type not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ValueError(f'--amp replaces OptimWrapper, but the config has optim_wrapper.type='
+                         f'{config.optim_wrapper.type!r}: set AmpOptimWrapper\'s arguments in the config instead')
+    config.optim_wrapper.type = 'AmpOptimWrapper'
+    config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+if __name__ == '__main__':
+    cli.run(main)
