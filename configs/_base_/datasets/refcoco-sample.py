@@ -1,0 +1,34 @@
+# A handful of RefCOCO images in the layout of the whole dataset, to see real data run through: every expression is
+# trained on and tested on, at a reduced size.
+_base_ = './refcoco.py'
+
+
+data_root = '{{$MMSEG_RIS_KD_SHARED:../shared/data}}/refer'
+image_scale = (224, 224)
+split = 'testA'
+
+train_pipeline = [
+    dict(type='LoadReferringImage'),
+    dict(type='LoadReferringMask'),
+    dict(type='SampleExpression'),
+    dict(type='Resize', scale=image_scale, keep_ratio=False, backend='pillow'),
+    dict(type='PackReferringInputs'),
+]
+test_pipeline = [
+    dict(type='LoadReferringImage'),
+    dict(type='Resize', scale=image_scale, keep_ratio=False, backend='pillow'),
+    dict(type='LoadReferringMask'),
+    dict(type='SampleExpression'),
+    dict(type='PackReferringInputs'),
+]
+train_dataloader = dict(
+    batch_size=5,
+    num_workers=1,
+    dataset=dict(data_root=data_root, split=split, expression_mode='all', pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    dataset=dict(data_root=data_root, split=split, pipeline=test_pipeline),
+)
+test_dataloader = val_dataloader
