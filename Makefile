@@ -14,7 +14,7 @@ DEMO_DIR := work_dirs/demo
 demo: $(READY)
 	$(BIN)/python tools/dataset_converters/generate_refshapes.py data
 	$(BIN)/python tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO_DIR) --resume
-	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO_DIR)/last.pth --work-dir $(DEMO_DIR) \
+	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO_DIR) --work-dir $(DEMO_DIR) \
 	    --split val testA testB --show-dir $(DEMO_DIR)/sheets
 
 test: $(READY)
