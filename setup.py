@@ -15,22 +15,32 @@ class BuildWithMim(build_py):
     """Put what mim looks for into the package: copied into a wheel, linked in an editable install."""
 
     def run(self):
-        super().run()
         if self.editable_mode:
-            target = ROOT / 'mmseg_ris_kd' / '.mim'
-            target.mkdir(exist_ok=True)
-            for name in CARRIED:
-                link = target / name
-                if not link.exists():
-                    link.symlink_to(os.path.relpath(ROOT / name, target))
+            super().run()
+            self.link(ROOT / 'mmseg_ris_kd' / '.mim')
             return
-        target = Path(self.build_lib) / 'mmseg_ris_kd' / '.mim'
-        shutil.rmtree(target, ignore_errors=True)
+        package = Path(self.build_lib) / 'mmseg_ris_kd'
+        shutil.rmtree(package, ignore_errors=True)  # an earlier build may have left modules that are gone since
+        super().run()
+        self.copy(package / '.mim')
+
+    @staticmethod
+    def link(target):
+        target.mkdir(exist_ok=True)
+        for name in CARRIED:
+            link = target / name
+            if link.is_symlink():
+                link.unlink()
+            if not link.exists():
+                link.symlink_to(os.path.relpath(ROOT / name, target))
+
+    @staticmethod
+    def copy(target):
+        target.mkdir(parents=True)
         for name in CARRIED:
             if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns('__pycache__'))
+                shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
             else:
-                target.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, target / name)
 
 
@@ -45,7 +55,9 @@ setup(
     keywords='referring image segmentation, knowledge distillation, vision and language, OpenMMLab',
     classifiers=[
         'Development Status :: 3 - Alpha',
+        'Intended Audience :: Science/Research',
         'Programming Language :: Python :: 3',
+        'Programming Language :: Python :: 3 :: Only',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['mmseg_ris_kd', 'mmseg_ris_kd.*']),

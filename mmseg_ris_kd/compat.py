@@ -14,6 +14,7 @@ import importlib.util
 import sys
 import types
 
+from packaging.requirements import Requirement
 from packaging.version import Version
 
 INSTALL_COMMAND = 'pip install "mmseg_ris_kd[lite]"'
@@ -44,6 +45,7 @@ def check_stack() -> None:
     problems = []
     for name, lowest, too_new in REQUIREMENTS:
         problems += _version_problem(name, _version(name), lowest, too_new)
+    problems += _too_new_for_torch()
     full, lite = _version('mmcv'), _version('mmcv-lite')
     if full and lite:
         problems.append(f'mmcv {full} and mmcv-lite {lite} are both installed and overwrite each other\'s files: '
@@ -74,6 +76,29 @@ def _version_problem(name: str, version: str | None, lowest: str, too_new: str |
     if Version(version) < Version(lowest) or (too_new and Version(version) >= Version(too_new)):
         return [f'{name} {version} is installed, {wanted} is needed: pip install "{wanted}"']
     return []
+
+
+def _too_new_for_torch() -> list[str]:
+    """Packages that do not work with an older torch, although pip installs them beside it."""
+    torch, numpy, transformers = _version('torch'), _version('numpy'), _version('transformers')
+    if torch is None:
+        return []
+    problems = []
+    if numpy and Version(torch) < Version('2.3') and Version(numpy) >= Version('2'):
+        problems.append(f'torch {torch} was built for numpy 1, but numpy {numpy} is installed: '
+                        'pip install "numpy<2" "opencv-python<4.12"')
+    if transformers:
+        wanted = next((requirement.specifier for requirement in map(Requirement, _requirements('transformers'))
+                       if requirement.name == 'torch'), None)
+        if wanted is not None and not wanted.contains(torch, prereleases=True):
+            older = '4.56' if Version(torch) < Version('2.2') else '5'
+            problems.append(f'transformers {transformers} needs torch{wanted}, but torch {torch} is installed: '
+                            f'pip install "torch{wanted}", or keep torch and pip install "transformers<{older}"')
+    return problems
+
+
+def _requirements(distribution: str) -> list[str]:
+    return importlib.metadata.requires(distribution) or []
 
 
 class _MissingOps(types.ModuleType):

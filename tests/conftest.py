@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from mmengine.registry import init_default_scope
 
 import mmseg_ris_kd  # noqa: F401  registers the components and applies the compatibility layer
 
@@ -18,3 +19,9 @@ def shared_data() -> Path:
     if not (path / 'refer').is_dir():
         pytest.skip(f'no shared data at {path}; set MMSEG_RIS_KD_SHARED to the folder that holds refer/ and goldens/')
     return path.resolve()
+
+
+@pytest.fixture(autouse=True)
+def _default_scope() -> None:
+    """Components are looked up as under a config of this project, whatever scope a runner of another test left."""
+    init_default_scope('mmseg')

@@ -10,8 +10,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 PACKAGE = Path(__file__).resolve().parents[1]
-# the checkout's folder, or what the wheel carries
-CONFIG_FOLDERS = (PACKAGE.parent / 'configs', PACKAGE / '.mim' / 'configs')
+# what the wheel carries (an editable install links it to the checkout), or a checkout that is not installed; this
+# order, since another package may have left a folder 'configs' in site-packages
+CONFIG_FOLDERS = (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs')
 EXTRA_KEYS = ('model', 'work_dir', 'load_from', 'resume', 'custom_imports', 'env_cfg', 'log_level', 'sync_bn',
               'find_unused_parameters', 'model_wrapper_cfg', 'launcher', 'runner_type')
 
@@ -40,7 +41,7 @@ def find_config(name: str) -> Path:
 
 def list_configs() -> list[Path]:
     """Return every config that describes an experiment (``_base_`` files do not), sorted by name."""
-    folder = next((folder for folder in CONFIG_FOLDERS if folder.is_dir()), None)
+    folder = next((folder.resolve() for folder in CONFIG_FOLDERS if folder.is_dir()), None)
     if folder is None:
         return []
     return sorted(path for path in folder.rglob('*.py') if '_base_' not in path.relative_to(folder).parts)

@@ -69,6 +69,7 @@ def synchronize_batch_norm(module: nn.Module) -> nn.Module:
         if isinstance(child, _BatchNorm) and not isinstance(child, CPUSyncBatchNorm):
             synced = CPUSyncBatchNorm(
                 child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats)
+            synced.to(child.weight if child.affine else torch.float32)
             synced.load_state_dict(child.state_dict())
             synced.train(child.training)
             for parameter, source in zip(synced.parameters(), child.parameters()):

@@ -49,9 +49,13 @@ def test_fills_the_record(out_channels):
 def test_decodes_top_down_by_the_equation():
     head = make_head(align_corners=True).eval()
     record = head(make_features())
-    y = head.convs[3](record.fused[3])
-    for i in (2, 1, 0):
-        y = head.convs[i](record.fused[i] + F.interpolate(y, size=SIZES[i], mode='bilinear', align_corners=True))
+    y = None
+    for i in (3, 2, 1, 0):
+        x = head.laterals[i](record.visual[i]) + record.fused[i]
+        if y is not None:
+            x = x + F.interpolate(y, size=SIZES[i], mode='bilinear', align_corners=True)
+        scale, shift = head.modulations[i](record.text.sentence).split(12, dim=1)
+        y = F.relu(torch.einsum('bchw,bc->bchw', head.convs[i](x), 1 + scale) + shift[..., None, None])
         torch.testing.assert_close(record.decoded[i], y)
     torch.testing.assert_close(record.logits, head.conv_seg(y))
 

@@ -34,7 +34,7 @@ teacher = dict(
         type='LAVTHead',
         in_channels=(128, 256, 512, 1024),
         channels=512,
-        loss_decode=dict(type='CrossEntropyLoss', class_weight=[0.9, 1.1]),
+        loss_decode=dict(type='CrossEntropyLoss', class_weight=[0.9, 1.1], avg_non_ignore=True),
     ),
 )
 # of the visual encoder, normalization and position biases do not decay; BERT's and the decoder's normalization does

@@ -26,6 +26,9 @@ student = dict(
         in_channels=(64, 128, 256, 512),
         channels=96,
         text_channels=256,
-        loss_decode=dict(type='CrossEntropyLoss'),
+        loss_decode=[
+            dict(type='CrossEntropyLoss', avg_non_ignore=True),
+            dict(type='DiceLoss', ignore_index=0, naive_dice=True),  # of the foreground alone
+        ],
     ),
 )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch.nn.functional as F
-from mmcv.cnn import ConvModule
+from mmcv.cnn import ConvModule, build_activation_layer
 from mmseg.registry import MODELS
 from torch import nn
 
@@ -17,21 +17,25 @@ from .referring_head import ReferringHead
 class TextConditionedHead(ReferringHead):
     r"""Fuse every level of a pyramid with the words of an expression, then decode top-down. [our design]
 
-    The fusion is the teacher's (the pixel-word attention of LAVT [0] by default), but it reads plain visual features,
-    and all its outputs have ``channels`` channels, so that the head stays light:
+    The fusion is the teacher's (the pixel-word attention of LAVT [0] by default), but it reads plain visual features V_i
+    and gives F_i with ``channels`` channels, so that the head stays light. The decoder also sees the visual features
+    themselves, and the sentence feature s scales and shifts what it computes, as in FiLM [1]:
 
-    .. math:: F_i, A_i = \mathrm{fusion}_i(V_i, E), \quad y_4 = \mathrm{conv}_4(F_4), \quad
-              y_i = \mathrm{conv}_i(F_i + \mathrm{upsample}(y_{i+1})), \quad Z = \mathrm{conv_{seg}}(y_1)
+    .. math::
+        F_i, A_i &= \mathrm{fusion}_i(V_i, E) \\
+        x_i &= \mathrm{norm}(\mathrm{conv}_i(\mathrm{lateral}_i(V_i) + F_i + \mathrm{upsample}(y_{i+1}))) \\
+        y_i &= \mathrm{act}((1 + \gamma_i(s)) \cdot x_i + \beta_i(s)), \quad Z = \mathrm{conv_{seg}}(y_1)
 
-    with a 3x3 convolution, normalization and activation in :math:`\mathrm{conv}_i`. Everything that costs much in a
-    fusion depends on the image alone: visual features of one image serve any number of expressions.
+    with 3x3 convolutions, 1x1 laterals and linear :math:`\gamma_i, \beta_i`. What costs most in a fusion depends on the
+    image alone: visual features of one image serve any number of expressions.
 
-    [0] LAVT, CVPR 2022, https://arxiv.org/abs/2112.02244
+    - [0]: LAVT, CVPR 2022, https://arxiv.org/abs/2112.02244
+    - [1]: FiLM: Visual Reasoning with a General Conditioning Layer, AAAI 2018, https://arxiv.org/abs/1709.07871
 
     Args:
         in_channels: Channels C_i of the visual features, shallow to deep.
         channels: Channels of the fused and of the decoded features.
-        text_channels: Channels D of the token features.
+        text_channels: Channels D of the token features and of the sentence feature.
         fusion: Config of the fusion modules, without their channels.
         out_channels: Logit channels: 2 (background and foreground, argmax) or 1 (foreground, sigmoid and threshold).
         threshold: Foreground probability above which a pixel belongs to the mask; used with one logit channel.
@@ -71,8 +75,11 @@ class TextConditionedHead(ReferringHead):
         self.fusions = nn.ModuleList(
             MODELS.build(dict(fusion, in_channels=c, text_channels=text_channels, out_channels=channels))
             for c in in_channels)
+        self.laterals = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in in_channels)
         self.convs = nn.ModuleList(
-            ConvModule(channels, channels, 3, padding=1, norm_cfg=norm_cfg, act_cfg=act_cfg) for _ in in_channels)
+            ConvModule(channels, channels, 3, padding=1, norm_cfg=norm_cfg, act_cfg=None) for _ in in_channels)
+        self.modulations = nn.ModuleList(nn.Linear(text_channels, 2 * channels) for _ in in_channels)
+        self.activate = build_activation_layer(act_cfg)
 
     def forward(self, features: RISFeatures) -> RISFeatures:
         """Fuse and decode.
@@ -95,10 +102,11 @@ class TextConditionedHead(ReferringHead):
         fused, attention = zip(*pairs)
         decoded = []
         for i in reversed(range(len(fused))):
-            top_down = fused[i]
+            top_down = self.laterals[i](features.visual[i]) + fused[i]
             if decoded:
                 top_down = top_down + F.interpolate(
                     decoded[0], size=fused[i].shape[-2:], mode='bilinear', align_corners=self.align_corners)
-            decoded.insert(0, self.convs[i](top_down))
+            scale, shift = self.modulations[i](features.text.sentence)[:, :, None, None].chunk(2, dim=1)
+            decoded.insert(0, self.activate(self.convs[i](top_down) * (1 + scale) + shift))
         return replace(
             features, fused=fused, attention=attention, decoded=tuple(decoded), logits=self.cls_seg(decoded[0]))

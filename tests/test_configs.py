@@ -1,0 +1,139 @@
+"""Every config of the repository builds, and the models are as large as they are said to be."""
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmseg_ris_kd.apis import list_configs, load_config
+
+CONFIGS = {path.stem: path for path in list_configs()}
+# what the hub's config.json of each pretrained text encoder says; the hub itself is not asked
+TEXT_CONFIGS = {
+    'bert-base-uncased': dict(),
+    'google/bert_uncased_L-4_H-256_A-4': dict(
+        hidden_size=256, num_hidden_layers=4, num_attention_heads=4, intermediate_size=1024),
+}
+
+
+@pytest.fixture(scope='module')
+def vocab_file(tmp_path_factory) -> str:
+    """A vocabulary as large as BERT's, with a few real words in it."""
+    words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'the', 'man', 'in', 'red', 'shirt']
+    path = tmp_path_factory.mktemp('vocab') / 'vocab.txt'
+    path.write_text('\n'.join(words + [f'[unused{i}]' for i in range(30522 - len(words))]) + '\n')
+    return str(path)
+
+
+def offline(model: dict, vocab_file: str) -> dict:
+    """The same architecture, with random weights instead of those that would be downloaded."""
+    model = copy.deepcopy(model)
+    model['backbone'].pop('init_cfg', None)
+    text_encoder = model['text_encoder']
+    text_encoder['vocab_file'] = vocab_file
+    pretrained = text_encoder.pop('pretrained', None)
+    if pretrained:
+        text_encoder['config'] = TEXT_CONFIGS[pretrained]
+    return model
+
+
+def build_model(name: str, vocab_file: str) -> torch.nn.Module:
+    init_default_scope('mmseg')
+    return MODELS.build(offline(load_config(name).model, vocab_file))
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def mmacs(function) -> float:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        function()
+    return counter.get_total_flops() / 2e6
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_every_part_builds(name, vocab_file):
+    config = load_config(str(CONFIGS[name]))
+    init_default_scope('mmseg')
+    model = MODELS.build(offline(config.model, vocab_file))
+    wrapper = build_optim_wrapper(model, copy.deepcopy(config.optim_wrapper))
+    optimized = sum(p.numel() for group in wrapper.optimizer.param_groups for p in group['params'])
+    assert optimized == sum(p.numel() for p in model.parameters() if p.requires_grad)
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        DATASETS.build(dict(loader.dataset, lazy_init=True))
+        assert DATA_SAMPLERS.get(loader.sampler.type)
+    for evaluator in (config.val_evaluator, config.test_evaluator):
+        METRICS.build(evaluator)
+    for hook in [*config.default_hooks.values(), *config.custom_hooks]:
+        HOOKS.build(hook)
+    assert config.default_hooks.checkpoint.save_best == 'mIoU'
+    assert config.param_scheduler[-1].end == config.train_cfg.max_epochs
+
+
+def test_teacher_size(vocab_file):
+    teacher = build_model('lavt_swin-b_bert_refcoco', vocab_file)
+    assert count(teacher.text_encoder) == pytest.approx(108.89e6, rel=1e-3)
+    assert count(teacher.backbone) + count(teacher.decode_head) == pytest.approx(118.85e6, rel=1e-3)
+    assert count(teacher) == pytest.approx(227.7e6, rel=1e-3)
+
+
+def test_teacher_trains_what_lavt_trains(vocab_file):
+    teacher = build_model('lavt_swin-b_bert_refcoco', vocab_file)
+    frozen = {name.split('.')[1] if name.startswith('backbone') else '.'.join(name.split('.')[2:5])
+              for name, p in teacher.named_parameters() if not p.requires_grad}
+    assert {name for name in frozen if name.startswith('encoder')} == {'encoder.layer.10', 'encoder.layer.11'}
+    assert 'gates' in frozen and any(name.startswith('embeddings') for name in frozen)
+    wrapper = build_optim_wrapper(teacher, load_config('lavt_swin-b_bert_refcoco').optim_wrapper)
+    decays = {group['weight_decay']: sum(p.numel() for p in group['params'])
+              for group in wrapper.optimizer.param_groups}
+    assert set(decays) == {0., 1e-2} and decays[0.] == 258296  # method: 258 296 values do not decay
+
+
+@pytest.mark.parametrize('name', ['r18_bert-mini_refcoco', 'mobilenetv3_bert-mini_refcoco'])
+def test_student_is_an_eighth_and_its_head_is_light(name, vocab_file):
+    student = build_model(name, vocab_file).eval()
+    assert count(student) <= 227.7e6 / 8
+    image = torch.randn(1, 3, 480, 480)
+    visual = student.encode_image(image)
+    head = mmacs(lambda: student.decode(visual, ['the man in the red shirt']))
+    first = mmacs(lambda: student.extract(image, ['the man in the red shirt']))
+    if name.startswith('r18'):
+        assert head <= first / 4
+    assert head < first
+
+
+@pytest.mark.parametrize('name', [name for name in CONFIGS if name.endswith('_refshapes')])
+def test_refshapes_models_are_small_enough_for_a_cpu(name, vocab_file):
+    model = build_model(name, vocab_file).eval()
+    assert mmacs(lambda: model.extract(torch.randn(1, 3, 96, 96), ['the man in the red shirt'])) <= 60
+
+
+def test_configs_listed_in_the_metafiles():
+    import yaml
+    root = CONFIGS['r18_bert-mini_refcoco'].parents[2]
+    index = yaml.safe_load((root / 'model-index.yml').read_text())
+    models = [model for path in index['Import'] for model in yaml.safe_load((root / path).read_text())['Models']]
+    assert {model['Name'] for model in models} == set(CONFIGS)
+    for model in models:
+        assert Path(model['Config']).stem == model['Name'] and (root / model['Config']).is_file()
+
+
+def test_basenames_are_unique():
+    folder = CONFIGS['r18_bert-mini_refcoco'].parents[1]
+    names = [path.name for path in folder.rglob('*.py')]
+    assert len(names) == len(set(names))
+
+
+def test_found_by_mmengine():
+    assert Config.fromfile(str(CONFIGS['r18_bert-mini_refcoco'])).model.type == 'ReferringSegmentor'
+    pytest.importorskip('pkg_resources')
+    from mmengine.hub import get_config
+    assert get_config('mmseg_ris_kd::r18/r18_bert-mini_refcoco.py').model.type == 'ReferringSegmentor'
