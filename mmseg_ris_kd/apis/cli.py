@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import warnings
 from typing import Callable
@@ -12,6 +13,7 @@ from mmengine.config import Config, DictAction
 
 USER_ERRORS = (ValueError, TypeError, KeyError, OSError, ImportError)
 TRACEBACK = 'MMSEG_RIS_KD_TRACEBACK'
+RAISED = re.compile(r'^[\w.]*(?:Error|Exception): ', re.MULTILINE)  # where a printed traceback gives the message
 
 
 def run(main: Callable[[], None]) -> None:
@@ -38,10 +40,8 @@ def run(main: Callable[[], None]) -> None:
 def _message(error: BaseException) -> str:
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if 'Original Traceback' in text:  # raised in a worker process of the data loader: keep its own message
-        lines = text.rstrip().splitlines()
-        start = max(i for i, line in enumerate(lines) if line.startswith('  '))
-        text = '\n'.join(lines[start + 1:])
-        text = text.split(': ', 1)[-1]
+        raised = list(RAISED.finditer(text))
+        text = text[raised[-1].end():].rstrip() if raised else text
     return text or type(error).__name__
 
 

@@ -24,7 +24,7 @@ student = dict(
     decode_head=dict(
         type='TextConditionedHead',
         in_channels=(64, 128, 256, 512),
-        channels=96,
+        channels=64,
         text_channels=256,
         loss_decode=[
             dict(type='CrossEntropyLoss', avg_non_ignore=True),
