@@ -43,7 +43,9 @@ class FakeRunner:
     experiment_name, timestamp = 'r18_20260101_000000', '20260101_000000'
     iter = 40
 
-    def __init__(self, folder):
+    def __init__(self, folder, expressions=0):
+        loop = types.SimpleNamespace(dataloader=types.SimpleNamespace(dataset=range(expressions)))
+        self.test_loop = self.val_loop = loop
         self.log_dir = str(folder)
         self.messages, self.images = [], []
         self.logger = types.SimpleNamespace(info=self.messages.append)
@@ -198,3 +200,10 @@ def test_in_a_real_runner_the_default_folder_lies_beside_the_log(image_path, tmp
     assert [path.name for path in written] == ['sheet_0001.png', 'sheet_0002.png']
     # the visualizer got them too
     assert len(list((tmp_path / 'work').glob('*/vis_data/vis_image/test_sheet_*.png'))) == 2
+
+
+def test_panels_are_spread_over_all_expressions(image_path, tmp_path, monkeypatch):
+    drawn = drawn_expressions(monkeypatch)
+    hook = ReferringVisualizationHook(draw=True, max_panels=3, out_dir=str(tmp_path / 'sheets'))
+    run(hook, FakeRunner(tmp_path, 11), [sample_of(image_path, f'number {i}') for i in range(11)])
+    assert [expression for sheet in drawn for expression in sheet] == ['number 0', 'number 3', 'number 6']

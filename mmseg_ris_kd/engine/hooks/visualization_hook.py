@@ -27,7 +27,7 @@ class ReferringVisualizationHook(Hook):
     Args:
         draw: Draw while testing. Off by default; ``tools/test.py --show-dir`` turns it on.
         draw_val: Draw in every validation too, to the sub-folder ``val_iter_<iteration>``.
-        interval: Draw every n-th expression of a process.
+        interval: Draw every n-th expression of a process. None: as many are left out as spreads ``max_panels`` over all.
         max_panels: Most expressions drawn in one test or validation, over all processes.
         per_sheet: Expressions on a sheet.
         columns: Expressions in a row of a sheet.
@@ -41,13 +41,14 @@ class ReferringVisualizationHook(Hook):
                  draw: bool = False,
                  draw_val: bool = False,
                  *,
-                 interval: int = 1,
+                 interval: int | None = None,
                  max_panels: int = 96,
                  per_sheet: int = 12,
                  columns: int = 4,
                  out_dir: str | None = None) -> None:
-        for name, value in dict(interval=interval, max_panels=max_panels, per_sheet=per_sheet, columns=columns).items():
-            if value < 1:
+        sizes = dict(interval=interval, max_panels=max_panels, per_sheet=per_sheet, columns=columns)
+        for name, value in sizes.items():
+            if value is not None and value < 1:
                 raise ValueError(f'ReferringVisualizationHook: {name} must be at least 1, got {value}')
         self.draw = draw
         self.draw_val = draw_val
@@ -58,17 +59,18 @@ class ReferringVisualizationHook(Hook):
         self.out_dir = out_dir
         self._start()
 
-    def _start(self) -> None:
+    def _start(self, expressions: int = 0) -> None:
+        self._every = self.interval or max(1, expressions // self.max_panels)
         self._seen = self._drawn = self._sheets = 0
         self._panels: list[Panel] = []
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Begin with an empty sheet."""
-        self._start()
+        self._start(len(runner.test_loop.dataloader.dataset))
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Begin with an empty sheet."""
-        self._start()
+        self._start(len(runner.val_loop.dataloader.dataset))
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                         outputs: Sequence[SegDataSample] | None = None) -> None:
@@ -95,7 +97,7 @@ class ReferringVisualizationHook(Hook):
     def _collect(self, runner: Runner, outputs: Sequence[SegDataSample] | None, phase: str) -> None:
         quota = -(-self.max_panels // get_world_size())
         for sample in outputs or ():
-            chosen = self._seen % self.interval == 0 and self._drawn < quota
+            chosen = self._seen % self._every == 0 and self._drawn < quota
             self._seen += 1
             if chosen:
                 self._panels.append(make_panel(sample))
