@@ -84,6 +84,6 @@ setup(
     extras_require={
         # mmcv is the user's choice: mmcv-lite installs anywhere in seconds, the full mmcv owns the same files
         'lite': ['mmcv-lite>=2.0.0,<2.2.0'],
-        'test': ['pytest', 'ruff'],
+        'test': ['pytest', 'ruff', 'setuptools>=70.1'],  # this one builds wheels by itself: tests/test_package.py
     },
 )

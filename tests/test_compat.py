@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import subprocess
 import sys
 
@@ -120,6 +121,24 @@ def test_a_bad_stack_is_one_error_with_the_remedy(monkeypatch, versions, message
     stack(monkeypatch, **versions)
     with pytest.raises(ImportError, match=message):
         compat.check_stack()
+
+
+@pytest.mark.parametrize('versions, messages', [
+    (dict(torch='2.1.2+cu121'), ['torch 2.1.2.* was built for numpy 1.*pip install "numpy<2"',
+                                 'transformers 4.57.6 needs torch>=2.2, but torch 2.1.2.*"transformers<4.56"']),
+    (dict(torch='2.1.2', numpy='1.26.4', transformers='4.55.4'), []),
+    (dict(torch='2.4.0', transformers='5.18.0'), ['transformers 5.18.0 needs torch>=2.5.*"transformers<5"']),
+    (dict(torch='2.15.0a0+git1234'), []),
+])
+def test_packages_that_are_too_new_for_an_old_torch(versions, messages, monkeypatch):
+    versions = dict(dict(numpy='2.0.2', transformers='4.57.6'), **versions)
+    needs = {'4.55.4': 'torch>=2.1', '4.57.6': 'torch>=2.2', '5.18.0': 'torch>=2.5'}[versions['transformers']]
+    stack(monkeypatch, **versions)
+    monkeypatch.setattr(compat, '_requirements', lambda name: ['filelock', f'{needs}; extra == "torch"'])
+    problems = compat._too_new_for_torch()
+    assert len(problems) == len(messages)
+    for problem, message in zip(problems, messages):
+        assert re.search(message, problem), problem
 
 
 def test_every_problem_is_listed_at_once(monkeypatch):

@@ -13,7 +13,7 @@ from prettytable import PrettyTable
 
 import mmseg_ris_kd  # noqa: F401  registers the components
 from mmseg_ris_kd.apis import best_checkpoint, cli, load_checkpoint_strictly, load_config, without_pretrained_weights
-from mmseg_ris_kd.evaluation import PROTOCOLS
+from mmseg_ris_kd.evaluation import PROTOCOLS, Protocol, get_protocol
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,17 +35,41 @@ def main() -> None:
     config = load_config(args.config, args.cfg_options)
     cli.prepare_launch(config, args)
     checkpoint = best_checkpoint(args.checkpoint)
+    check_sections(config, args.config)
+    protocol = get_protocol(args.protocol or config.test_evaluator.get('protocol', 'default'))
+    apply_protocol(config, protocol)
     splits = args.split or [config.test_dataloader.dataset.split]
     results = {}
     for split in splits:
         results[split] = evaluate(config_for(config, args, split, of_many=len(splits) > 1), checkpoint)
     if is_main_process():
-        print(f'\n{osp.basename(checkpoint)}: {config.test_dataloader.dataset.type}, '
-              f'protocol {config.test_evaluator.get("protocol", "default")}\n{table(results)}')
+        dataset = config.test_dataloader.dataset.type
+        print(f'\n{osp.basename(checkpoint)}: {dataset}, protocol {protocol.name}\n{table(results)}')
         out = osp.join(config.work_dir, 'metrics.json')
         with open(out, 'w') as file:
-            json.dump(results, file, indent=2)
+            report = dict(checkpoint=checkpoint, dataset=dataset, protocol=protocol.name, metrics=results)
+            json.dump(report, file, indent=2)
         print(f'written to {out}')
+
+
+def check_sections(config: Config, name: str) -> None:
+    """Raise a ``ValueError`` if the config does not evaluate one referring dataset with one metric."""
+    if not isinstance(config.get('test_evaluator'), dict) or 'test_dataloader' not in config:
+        raise ValueError(f'{name} needs test_dataloader and test_evaluator=dict(type=\'RISMetric\'), one of each')
+    if 'split' not in config.test_dataloader.dataset:
+        raise ValueError(f'{name}: test_dataloader.dataset is a {config.test_dataloader.dataset.type}, which has no '
+                         'split: evaluate the datasets that it joins one by one')
+
+
+def apply_protocol(config: Config, protocol: Protocol) -> None:
+    """Set up metric, dataset and model as a protocol asks; see docs/evaluation.md."""
+    config.test_evaluator.protocol = protocol.name
+    config.test_dataloader.dataset.expression_field = protocol.expression_field
+    for step in config.test_dataloader.dataset.pipeline:
+        if step['type'] == 'LoadReferringMask':
+            step['overlap'] = protocol.overlap
+    if protocol.resolution == 'input':
+        config.model.test_cfg = dict(config.model.get('test_cfg') or {}, keep_input_logits=True)
 
 
 def config_for(config: Config, args: argparse.Namespace, split: str, *, of_many: bool) -> Config:
@@ -54,14 +78,6 @@ def config_for(config: Config, args: argparse.Namespace, split: str, *, of_many:
     config.model = without_pretrained_weights(config.model)
     config.experiment_name = f'test_{split}'
     config.test_dataloader.dataset.split = split
-    if args.protocol:
-        config.test_evaluator.protocol = args.protocol
-        config.test_dataloader.dataset.expression_field = PROTOCOLS[args.protocol].expression_field
-        for step in config.test_dataloader.dataset.pipeline:
-            if step.type == 'LoadReferringMask':
-                step.overlap = PROTOCOLS[args.protocol].overlap
-    if PROTOCOLS[config.test_evaluator.get('protocol', 'default')].resolution == 'input':
-        config.model.test_cfg = dict(config.model.get('test_cfg') or {}, keep_input_logits=True)
     if args.out:
         root, suffix = osp.splitext(args.out)
         config.test_evaluator.out_file = f'{root}_{split}{suffix}' if of_many else args.out

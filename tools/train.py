@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 
 import torch
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 import mmseg_ris_kd  # noqa: F401  registers the components
@@ -34,19 +35,25 @@ def main() -> None:
         config.randomness = dict(config.get('randomness', {}), seed=args.seed)
     if args.amp:
         enable_amp(config)
-    if args.resume:
-        checkpoint = latest_checkpoint(config.work_dir) if args.resume == 'auto' else args.resume
-        if checkpoint is None:
-            print(f'No checkpoint in {config.work_dir} to resume from: training starts at the beginning.')
-        else:
-            config.load_from, config.resume = checkpoint, True
+    if args.resume or config.get('resume'):
+        choose_checkpoint(config, args.resume)
     runner = Runner.from_cfg(config)
-    if runner._resume:
+    if runner._load_from:  # mmengine would load what fits of any file, and train the rest from random weights
         check_state_dict(runner.model, read_checkpoint(runner._load_from), runner._load_from)
     runner.train()
 
 
-def enable_amp(config) -> None:
+def choose_checkpoint(config: Config, wanted: str | None) -> None:
+    """Let training resume from ``wanted``, from the config's own ``load_from``, or from the work dir's last one."""
+    checkpoint = wanted if wanted not in (None, 'auto') else None
+    checkpoint = checkpoint or (config.get('load_from') if wanted is None else None)
+    checkpoint = checkpoint or latest_checkpoint(config.work_dir)
+    config.load_from, config.resume = checkpoint, checkpoint is not None
+    if checkpoint is None:
+        print(f'No checkpoint in {config.work_dir} to resume from: training starts at the beginning.')
+
+
+def enable_amp(config: Config) -> None:
     """Let the optimizer wrapper run the forward pass in mixed precision."""
     if not torch.cuda.is_available():
         raise ValueError('--amp needs a GPU, and torch finds none: leave it out, or check the driver (nvidia-smi)')

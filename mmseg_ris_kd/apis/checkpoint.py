@@ -73,17 +73,19 @@ def _weights(checkpoint: dict) -> dict:
 def latest_checkpoint(work_dir: str | Path) -> str | None:
     """Return the newest whole checkpoint of a run, or None.
 
-    mmengine names it in ``last_checkpoint``. Should an interruption have hit just that file, the newest
-    ``epoch_*.pth`` or ``iter_*.pth`` that can be read is taken.
+    mmengine names it in ``last_checkpoint``. Should an interruption have cut off that file or the checkpoint it names
+    (which is written again when it turns out to be the best), the newest readable ``epoch_*.pth`` or ``iter_*.pth`` is
+    taken.
     """
     work_dir = Path(work_dir)
+    files = [*work_dir.glob('epoch_*.pth'), *work_dir.glob('iter_*.pth')]
+    files.sort(key=lambda file: file.stat().st_mtime, reverse=True)
     pointer = work_dir / 'last_checkpoint'
     if pointer.is_file():
         named = work_dir / Path(pointer.read_text().strip()).name  # by name: the folder may have moved
-        if named.is_file():
-            return str(named)
-    files = [*work_dir.glob('epoch_*.pth'), *work_dir.glob('iter_*.pth')]
-    for path in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
+        if named in files:
+            files.insert(0, named)
+    for path in files:
         try:
             read_checkpoint(path)
         except ValueError:

@@ -4,39 +4,49 @@ from __future__ import annotations
 import difflib
 import inspect
 import os.path as osp
+from collections.abc import Iterable
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.runner import Runner, set_random_seed
+from torch.utils.data import DataLoader
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # what the wheel carries (an editable install links it to the checkout), or a checkout that is not installed; this
 # order, since another package may have left a folder 'configs' in site-packages
 CONFIG_FOLDERS = (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs')
-EXTRA_KEYS = ('model', 'work_dir', 'load_from', 'resume', 'custom_imports', 'env_cfg', 'log_level', 'sync_bn',
-              'find_unused_parameters', 'model_wrapper_cfg', 'launcher', 'runner_type')
+# top-level keys that mmengine, mmseg's tools and ours read; Runner names most of them
+KNOWN_KEYS = (*inspect.signature(Runner.__init__).parameters, 'sync_bn', 'find_unused_parameters', 'model_wrapper_cfg',
+              'custom_imports', 'runner_type')
+# sections without a ``type`` whose keys are the arguments of a function
+ARGUMENTS = {
+    'randomness': set_random_seed,
+    'train_dataloader': DataLoader.__init__,
+    'val_dataloader': DataLoader.__init__,
+    'test_dataloader': DataLoader.__init__,
+}
 
 
 def find_config(name: str) -> Path:
     """Return the path of a config file.
 
     Args:
-        name: Path of a config file, or the name of one that this package carries, with or without ``.py``.
+        name: Path of a config file, or the name of one that this package carries, with or without ``.py``. A path that
+            starts with ``configs/`` is found from any folder.
 
     Raises:
         FileNotFoundError: There is no such file, nor a config of this name; the message holds the closest names.
     """
     if osp.isfile(name):
         return Path(name)
-    stem = Path(name).name
-    stem = stem[:-3] if stem.endswith('.py') else stem
-    for path in list_configs():
-        if path.stem == stem:
-            return path
-    known = sorted(path.stem for path in list_configs())
-    close = difflib.get_close_matches(stem, known, n=5, cutoff=0.5) or known
-    raise FileNotFoundError(f'no config file {name!r}, and no config of this name in mmseg_ris_kd; did you mean one of '
-                            f'these?\n  ' + '\n  '.join(close))
+    path = Path(name)
+    stem = path.name[:-3] if path.name.endswith('.py') else path.name
+    known = {config.stem: config for config in list_configs()}
+    if stem in known and (len(path.parts) == 1 or path.parts[0] == 'configs'):
+        return known[stem]
+    close = [stem] if stem in known else difflib.get_close_matches(stem, known, n=5, cutoff=0.5) or sorted(known)
+    raise FileNotFoundError(f'there is no config file {name!r}; configs of this package that can be named:\n  ' +
+                            '\n  '.join(close))
 
 
 def list_configs() -> list[Path]:
@@ -60,7 +70,10 @@ def load_config(name: str, options: dict | None = None) -> Config:
             a top-level key that nothing reads and that resembles one that is read.
     """
     path = find_config(name)
-    config = Config.fromfile(path)
+    try:
+        config = Config.fromfile(path)
+    except SyntaxError as error:
+        raise ValueError(f'{path} or a config it inherits is not valid Python: {error}') from error
     _check_top_level_keys(config, path)
     if options:
         for key in options:
@@ -71,18 +84,19 @@ def load_config(name: str, options: dict | None = None) -> Config:
 
 
 def _check_top_level_keys(config: Config, path: Path) -> None:
-    known = _known_keys()
+    """Refuse a key that nothing reads and that looks like one that is read; other unknown keys are variables."""
     for key in config:
-        if key in known or key in ('teacher', 'student'):
-            continue
-        close = difflib.get_close_matches(key, known, n=1, cutoff=0.9)
-        if close and close[0] not in config:
-            raise ValueError(f'{path}: unknown key {key!r}; did you mean {close[0]!r}?')
+        close = difflib.get_close_matches(key, KNOWN_KEYS, n=1, cutoff=0.85)
+        if key not in KNOWN_KEYS and close:
+            raise ValueError(f'{path} has the unknown key {key!r}, which nothing reads; did you mean {close[0]!r}?')
 
 
 def _check_override(config: Config, key: str, path: Path) -> None:
     """Every part of a dotted key must exist, up to the arguments of a component, which the component checks itself."""
     node, parts = config, key.split('.')
+    if parts[0] not in KNOWN_KEYS:
+        raise ValueError(f'--cfg-options {key}: nothing reads {parts[0]!r} after the config is loaded; '
+                         f'{_suggestion(parts[0], KNOWN_KEYS, [])}')
     for i, part in enumerate(parts):
         where = '.'.join(parts[:i])
         if isinstance(node, (list, tuple)):
@@ -94,15 +108,14 @@ def _check_override(config: Config, key: str, path: Path) -> None:
         if not hasattr(node, 'keys'):
             return  # replaces a plain value by a dict: the reader of that value checks it
         if part not in node:
-            if 'type' in node or part in _known_keys() and i == 0:
+            readable = list(inspect.signature(ARGUMENTS[where]).parameters) if where in ARGUMENTS else []
+            if i == 0 or 'type' in node or part in readable or where == 'default_hooks':
                 return
-            choices = [*node.keys(), *(_known_keys() if i == 0 else ())]
-            close = difflib.get_close_matches(part, choices, n=1)
-            hint = f'did you mean {".".join([*parts[:i], close[0]])!r}?' if close else f'there are {sorted(node)}'
-            raise ValueError(f'--cfg-options {key}: the config {path} has no {part!r}'
-                             f'{f" in {where!r}" if where else ""}; {hint}')
+            raise ValueError(f'--cfg-options {key}: the config {path} has no {part!r} in {where!r}; '
+                             f'{_suggestion(part, [*node, *readable], parts[:i])}')
         node = node[part]
 
 
-def _known_keys() -> list[str]:
-    return [*inspect.signature(Runner.__init__).parameters, *EXTRA_KEYS]
+def _suggestion(part: str, choices: Iterable[str], parents: list[str]) -> str:
+    close = difflib.get_close_matches(part, choices, n=1)
+    return f'did you mean {".".join([*parents, close[0]])!r}?' if close else f'there are {sorted(choices)}'

@@ -65,12 +65,17 @@ class ReferringInferencer:
         ])
 
     @torch.no_grad()
-    def __call__(self, image: str | Path | np.ndarray, expressions: str | Sequence[str]) -> list[ReferringPrediction]:
-        """Segment one image for one or more expressions; the image is encoded once where the model allows it.
+    def __call__(self,
+                 image: str | Path | np.ndarray,
+                 expressions: str | Sequence[str],
+                 *,
+                 batch_size: int = 16) -> list[ReferringPrediction]:
+        """Segment one image for one or more expressions; the image is encoded once a batch where the model allows it.
 
         Args:
             image: Path of an image, or an RGB array with shape (H, W, 3), uint8.
             expressions: One expression or several.
+            batch_size: Expressions that go through the network together; fewer need less memory.
 
         Returns:
             One prediction per expression.
@@ -83,12 +88,15 @@ class ReferringInferencer:
         expressions = [expressions] if isinstance(expressions, str) else list(expressions)
         if not expressions:
             raise ValueError('no expression was given')
-        batch = pseudo_collate([self.pipeline(self._record(image, rgb, expression)) for expression in expressions])
-        return [
-            ReferringPrediction(expression, sample.pred_sem_seg.data[0].bool().cpu().numpy(),
-                                _foreground(sample.seg_logits.data).cpu().numpy())
-            for expression, sample in zip(expressions, self.model.test_step(batch))
-        ]
+        predictions = []
+        for start in range(0, len(expressions), batch_size):
+            chunk = expressions[start:start + batch_size]
+            batch = pseudo_collate([self.pipeline(self._record(image, rgb, expression)) for expression in chunk])
+            for expression, sample in zip(chunk, self.model.test_step(batch)):
+                predictions.append(
+                    ReferringPrediction(expression, sample.pred_sem_seg.data[0].bool().cpu().numpy(),
+                                        _foreground(sample.seg_logits.data).cpu().numpy()))
+        return predictions
 
     def show(self, image: str | Path | np.ndarray, predictions: Sequence[ReferringPrediction], out_file: str) -> None:
         """Draw predictions of one image as a picture sheet, one panel per expression."""

@@ -3,20 +3,16 @@ from .functional import (
     MaskStatistics,
     clear_small_predictions,
     exceeds,
-    generalized_scores,
     intersection_and_union,
     iou,
     mask_statistics,
-    mean_iou,
-    overall_iou,
-    precision_at,
 )
 from .predictions import read_predictions
 from .protocols import PROTOCOLS, Protocol, get_protocol
 from .ris_metric import RISMetric
+from .sums import RISSums, scores_of, sums_of
 
 __all__ = [
-    'PROTOCOLS', 'MaskStatistics', 'Protocol', 'RISMetric', 'clear_small_predictions', 'exceeds', 'generalized_scores',
-    'get_protocol', 'intersection_and_union', 'iou', 'mask_statistics', 'mean_iou', 'overall_iou', 'precision_at',
-    'read_predictions'
+    'PROTOCOLS', 'MaskStatistics', 'Protocol', 'RISMetric', 'RISSums', 'clear_small_predictions', 'exceeds',
+    'get_protocol', 'intersection_and_union', 'iou', 'mask_statistics', 'read_predictions', 'scores_of', 'sums_of'
 ]

@@ -1,4 +1,4 @@
-"""The numbers of referring image segmentation as pure functions of masks and of pixel counts."""
+"""Pixel counts of masks, and what they say of one expression, as pure functions."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -99,14 +99,6 @@ def intersection_and_union(prediction: Mask, target: Mask) -> tuple[Tensor, Tens
     return mask_statistics(prediction, target)[:2]
 
 
-def _validate_counts(intersection: Tensor, union: Tensor) -> tuple[Tensor, Tensor]:
-    intersection, union = torch.as_tensor(intersection), torch.as_tensor(union)
-    if intersection.shape != union.shape:
-        raise ValueError('Expected arguments `intersection` and `union` to have the same shape, but got '
-                         f'{tuple(intersection.shape)} and {tuple(union.shape)}')
-    return intersection, union
-
-
 def iou(intersection: Tensor, union: Tensor, *, empty_iou: float = 1.0, eps: float = 0.0) -> Tensor:
     """Intersection over union, ``I / (U + eps)``, in float64.
 
@@ -122,54 +114,23 @@ def iou(intersection: Tensor, union: Tensor, *, empty_iou: float = 1.0, eps: flo
     Returns:
         Float64 tensor of the same shape.
 
+    Raises:
+        ValueError: The shapes differ.
+
     Examples:
         >>> iou(torch.tensor([1, 0]), torch.tensor([2, 0]))
         tensor([0.5000, 1.0000], dtype=torch.float64)
         >>> iou(torch.tensor([1, 0]), torch.tensor([2, 0]), empty_iou=0.0)
         tensor([0.5000, 0.0000], dtype=torch.float64)
     """
-    intersection, union = _validate_counts(intersection, union)
+    intersection, union = torch.as_tensor(intersection), torch.as_tensor(union)
+    if intersection.shape != union.shape:
+        raise ValueError('Expected arguments `intersection` and `union` to have the same shape, but got '
+                         f'{tuple(intersection.shape)} and {tuple(union.shape)}')
     denominator = union.double() + eps
     empty = denominator == 0
     value = intersection.double() / denominator.masked_fill(empty, 1.0)
     return value.masked_fill(empty, empty_iou)
-
-
-def mean_iou(intersection: Tensor, union: Tensor, *, empty_iou: float = 1.0, eps: float = 0.0) -> Tensor:
-    """mIoU of the field: the mean over expressions of I / U (not mmseg's class average).
-
-    Args:
-        intersection: I with shape (N,), one value per expression.
-        union: U with shape (N,).
-        empty_iou: See :func:`iou`. With NaN, one expression with both masks empty makes the mean NaN, as in CARIS.
-        eps: See :func:`iou`.
-
-    Returns:
-        Float64 scalar in [0, 1]; NaN for N = 0.
-
-    Examples:
-        >>> mean_iou(torch.tensor([1, 3]), torch.tensor([2, 4]))
-        tensor(0.6250, dtype=torch.float64)
-    """
-    return iou(intersection, union, empty_iou=empty_iou, eps=eps).mean()
-
-
-def overall_iou(intersection: Tensor, union: Tensor) -> Tensor:
-    """oIoU (also called cIoU): ``sum I / sum U``, so that large objects count more.
-
-    Args:
-        intersection: I with shape (N,).
-        union: U with shape (N,).
-
-    Returns:
-        Float64 scalar in [0, 1]; NaN where the sum of U is 0.
-
-    Examples:
-        >>> overall_iou(torch.tensor([1, 3]), torch.tensor([2, 6]))
-        tensor(0.5000, dtype=torch.float64)
-    """
-    intersection, union = _validate_counts(intersection, union)
-    return intersection.sum().double() / union.sum().double()
 
 
 def exceeds(ious: Tensor, thresholds: Sequence[float], *, comparison: str = '>=') -> Tensor:
@@ -197,24 +158,6 @@ def exceeds(ious: Tensor, thresholds: Sequence[float], *, comparison: str = '>='
     return ious >= thresholds if comparison == '>=' else ious > thresholds
 
 
-def precision_at(ious: Tensor, thresholds: Sequence[float], *, comparison: str = '>=') -> Tensor:
-    """Pr@X: the fraction of expressions whose IoU reaches X.
-
-    Args:
-        ious: IoUs with shape (N,).
-        thresholds: T values in [0, 1].
-        comparison: See :func:`exceeds`.
-
-    Returns:
-        Float64 tensor with shape (T,), values in [0, 1].
-
-    Examples:
-        >>> precision_at(torch.tensor([0.5, 0.8]), [0.5, 0.7])
-        tensor([1.0000, 0.5000], dtype=torch.float64)
-    """
-    return exceeds(ious, thresholds, comparison=comparison).double().mean(dim=0)
-
-
 def clear_small_predictions(statistics: MaskStatistics, *, min_area: int) -> MaskStatistics:
     """Count predictions of fewer than `min_area` pixels as "there is no target", i.e. as empty masks.
 
@@ -234,41 +177,3 @@ def clear_small_predictions(statistics: MaskStatistics, *, min_area: int) -> Mas
     return MaskStatistics(
         statistics.intersection.masked_fill(small, 0), torch.where(small, statistics.target, statistics.union),
         statistics.prediction.masked_fill(small, 0), statistics.target)
-
-
-def generalized_scores(statistics: MaskStatistics) -> dict[str, float]:
-    """gIoU, cIoU, N-acc and T-acc of generalized referring segmentation (gRefCOCO).
-
-    With "no target" as the positive class (TP: no target and an empty prediction):
-
-    - ``gIoU``: mean over expressions of I / U; without a target 1 if the prediction is empty, else 0;
-    - ``cIoU``: sum I / sum U; a true positive adds nothing, a no-target expression with a prediction adds that
-      prediction's area to the union;
-    - ``N-acc = TP / (TP + FN)``: no-target expressions recognised as such;
-    - ``T-acc = TN / (TN + FP)``: expressions with a target for which something was predicted.
-
-    These are the definitions of the paper [0]. Its evaluation code [1] computes ``TP / (TP + FN + 1)`` for N-acc and
-    ``TP / (TP + FP + 1)`` under the name T-acc, and takes "no target" from a classifier of the model instead of from
-    an empty mask; its gIoU and cIoU are the ones computed here.
-
-    [0] GRES: Generalized Referring Expression Segmentation, CVPR 2023, https://arxiv.org/abs/2306.00968
-    [1] https://github.com/henghuiding/ReLA, gres_model/evaluation/refer_evaluation.py
-
-    Args:
-        statistics: Counts with shape (N,).
-
-    Returns:
-        The four scores in [0, 1]; NaN where nothing of the kind was evaluated.
-
-    Examples:
-        >>> s = mask_statistics(torch.tensor([[[0, 0]], [[1, 1]]]), torch.tensor([[[0, 0]], [[0, 1]]]))
-        >>> generalized_scores(s)
-        {'gIoU': 0.75, 'cIoU': 0.5, 'N-acc': 1.0, 'T-acc': 1.0}
-    """
-    no_target, empty = statistics.target == 0, statistics.prediction == 0
-    return {
-        'gIoU': mean_iou(statistics.intersection, statistics.union, empty_iou=1.0).item(),
-        'cIoU': overall_iou(statistics.intersection, statistics.union).item(),
-        'N-acc': empty[no_target].double().mean().item(),
-        'T-acc': (~empty[~no_target]).double().mean().item(),
-    }

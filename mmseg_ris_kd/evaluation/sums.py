@@ -94,13 +94,41 @@ def sums_of(statistics: MaskStatistics, protocol: Protocol, *, generalized: bool
 def scores_of(sums: RISSums, protocol: Protocol, *, generalized: bool = False) -> dict[str, float]:
     """Compute the scores from the sums.
 
+    - ``mIoU``: mean over expressions of I / U (not mmseg's class average);
+    - ``oIoU``, also called cIoU: sum I / sum U, so that large objects count more;
+    - ``Pr@X``: fraction of the expressions whose IoU reaches X.
+
+    Generalized referring segmentation (gRefCOCO) adds four, with "no target" as the positive class (TP: no target and
+    an empty prediction):
+
+    - ``gIoU``: mean over expressions of I / U; without a target 1 if the prediction is empty, else 0;
+    - ``cIoU``: sum I / sum U; a true positive adds nothing, a no-target expression with a prediction adds that
+      prediction's area to the union;
+    - ``N-acc = TP / (TP + FN)``: no-target expressions recognised as such;
+    - ``T-acc = TN / (TN + FP)``: expressions with a target for which something was predicted.
+
+    These are the definitions of the paper [0]. Its evaluation code [1] computes ``TP / (TP + FN + 1)`` for N-acc and
+    ``TP / (TP + FP + 1)`` under the name T-acc, and takes "no target" from a classifier of the model instead of from
+    an empty mask; its gIoU and cIoU are the ones computed here.
+
+    [0] GRES: Generalized Referring Expression Segmentation, CVPR 2023, https://arxiv.org/abs/2306.00968
+    [1] https://github.com/henghuiding/ReLA, gres_model/evaluation/refer_evaluation.py
+
     Args:
         sums: Sums over all expressions.
         protocol: The protocol they were made under.
-        generalized: Adds gIoU, cIoU, N-acc and T-acc (:func:`~mmseg_ris_kd.evaluation.functional.generalized_scores`).
+        generalized: Adds gIoU, cIoU, N-acc and T-acc; the sums must have been made with it too.
 
     Returns:
         Scores in percent by name: ``mIoU``, ``oIoU``, ``Pr@0.5``, ... NaN where there was nothing to evaluate.
+
+    Examples:
+        >>> from mmseg_ris_kd.evaluation import get_protocol, mask_statistics
+        >>> protocol = get_protocol('default', dict(thresholds=[0.5, 0.7]))
+        >>> masks = ([[1, 1, 0, 0]], [[0, 1, 0, 0]]), ([[1, 1, 1, 1]], [[1, 1, 1, 0]])
+        >>> first, second = (sums_of(mask_statistics(*pair), protocol)[0] for pair in masks)
+        >>> {name: round(score, 2) for name, score in scores_of(first + second, protocol).items()}
+        {'mIoU': 62.5, 'oIoU': 66.67, 'Pr@0.5': 100.0, 'Pr@0.7': 50.0}
     """
     scores = {'mIoU': _percent(sums.iou, sums.expressions), 'oIoU': _percent(sums.intersection, sums.union)}
     with_target = sums.true_negatives + sums.false_positives

@@ -1,11 +1,13 @@
-"""One clear message when pretrained weights cannot be had."""
+"""One clear message when pretrained weights cannot be had, or belong to another model."""
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 
+from mmengine.model import PretrainedInit
 from torch import nn
 
 _UNREACHABLE = (OSError, HTTPException, EOFError, pickle.UnpicklingError)
@@ -60,12 +62,75 @@ def explain_missing_weights(component: str,
         f'  - To go on without them and train from scratch, set {scratch}.') from None
 
 
-def pretrained_sources(module: nn.Module) -> list[str]:
-    """Return the checkpoints that ``module.init_weights()`` will load, as ``'<submodule>: <checkpoint>'``."""
-    sources = []
-    for name, child in module.named_modules():
-        init_cfg = getattr(child, 'init_cfg', None)
-        for config in [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []:
-            if config.get('type') == 'Pretrained':
-                sources.append(f'{name or type(child).__name__}: {config.get("checkpoint")}')
-    return sources
+@contextmanager
+def require_pretrained_weights(module: nn.Module, key: str) -> Iterator[None]:
+    """Refuse a checkpoint that does not hold all weights of a module, where mmengine warns and keeps the random ones.
+
+    Wrap ``module.init_weights()`` in it. Nothing is required of a module without a Pretrained ``init_cfg``, nor of
+    integer buffers (counters, indices), output norms (``norm0`` ... of an encoder that is pretrained to classify) and
+    what the module's class lists in ``not_pretrained``, a tuple of name prefixes. Further weights in the checkpoint,
+    such as a classifier, are welcome.
+
+    Args:
+        module: What is initialized.
+        key: Its ``init_cfg`` as a config names it, e.g. ``'model.backbone.init_cfg'``.
+
+    Raises:
+        ValueError: The checkpoint lacks weights of the module, has them in another shape, or has none below the prefix
+            that ``init_cfg`` names.
+    """
+    configs = _pretrained_configs(module)
+    if len(configs) != 1:
+        yield
+        return
+    source, prefix = configs[0].get('checkpoint'), configs[0].get('prefix')
+    name = type(module).__name__
+    fix = (f"it belongs to a model of another kind or size, or names its weights otherwise ({key}.prefix='backbone' "
+           "reads those of a whole model; MMSegmentation's tools/model_converters convert other projects' files). "
+           f'Give the file of a {name} of this size, or train from scratch with {key}=None')
+    required = {entry for entry, value in module.state_dict().items()
+                if value.is_floating_point() and not re.match(r'norm\d+\.', entry)
+                and not entry.startswith(getattr(module, 'not_pretrained', ()))}
+    seen = dict(prefix=None, errors=[])
+
+    def note(state_dict, prefix, metadata, strict, missing, unexpected, errors):  # the signature is torch's
+        seen.update(prefix=prefix, errors=errors)
+
+    def check(module, keys):
+        if seen['prefix']:
+            return  # loaded as a part of a whole model: not this init_cfg
+        missing = [entry for entry in keys.missing_keys if entry in required]
+        if missing:
+            raise ValueError(f'{source} ({key}.checkpoint) lacks {len(missing)} of the {len(required)} weights of this '
+                             f'{name}, the first being {missing[0]}: {fix}')
+        if seen['errors']:
+            raise ValueError(f'{source} ({key}.checkpoint) has {len(seen["errors"])} weights that do not fit this '
+                             f'{name}, the first: {seen["errors"][0].strip()}: {fix}')
+
+    handles = [module._register_load_state_dict_pre_hook(note), module.register_load_state_dict_post_hook(check)]
+    try:
+        yield
+    except AssertionError as error:
+        if prefix is None or str(error) != f'{prefix.rstrip(".")}. is not in the pretrained model':
+            raise
+        raise ValueError(f'{source} ({key}.checkpoint) has no weights below {key}.prefix={prefix!r}: {fix}') from None
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def pretrained_sources(module: nn.Module, key: str = 'model') -> dict[str, str]:
+    """Return the checkpoints that ``module.init_weights()`` will load, by the ``init_cfg`` that names them.
+
+    Args:
+        module: What is initialized.
+        key: The module as a config names it; ``'model'`` gives keys such as ``'model.backbone.init_cfg'``.
+    """
+    return {f'{key}.{name}.init_cfg' if name else f'{key}.init_cfg': str(config.get('checkpoint'))
+            for name, child in module.named_modules() for config in _pretrained_configs(child)}
+
+
+def _pretrained_configs(module: nn.Module) -> list[dict]:
+    init_cfg = getattr(module, 'init_cfg', None)
+    configs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
+    return [config for config in configs if config.get('type') in ('Pretrained', PretrainedInit)]

@@ -67,7 +67,9 @@ def test_latest_checkpoint(tmp_path):
     assert latest_checkpoint(tmp_path) == first
     (tmp_path / 'last_checkpoint').write_text('')  # cut off while it was written
     assert latest_checkpoint(tmp_path) == second
-    os.truncate(second, 10)
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/epoch_2.pth')
+    assert latest_checkpoint(tmp_path) == second
+    os.truncate(second, 10)  # cut off while it was written again
     assert latest_checkpoint(tmp_path) == first
 
 

@@ -8,17 +8,19 @@ from mmseg_ris_kd.apis import find_config, list_configs, load_config
 NAME = 'r18_bert-mini_refcoco'
 
 
-def test_by_name_and_by_path_are_the_same():
+def test_by_name_and_by_path_are_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     path = find_config(NAME)
     assert path.name == f'{NAME}.py'
-    assert find_config(f'{NAME}.py') == path == find_config(f'somewhere/else/{NAME}.py')
+    assert find_config(f'{NAME}.py') == path == find_config(f'configs/r18/{NAME}.py')
     assert find_config(str(path)) == path
     assert load_config(NAME).model == load_config(str(path)).model
 
 
-def test_unknown_name_suggests_close_ones():
-    with pytest.raises(FileNotFoundError, match='r18_bert-mini_refcoc.*\n.*r18_bert-mini_refcoco'):
-        find_config('r18_bert-mini_refcoc')
+@pytest.mark.parametrize('name', ['r18_bert-mini_refcoc', f'my/edited/copy/{NAME}.py'])
+def test_unknown_path_or_name_suggests_close_ones(name):
+    with pytest.raises(FileNotFoundError, match=f'no config file.*{name}.*\n(.*\n)*.*{NAME}'):
+        find_config(name)
 
 
 def test_work_dir_follows_the_name(tmp_path):
@@ -31,6 +33,10 @@ def test_overrides_are_merged():
         'train_dataloader.dataset.indices': 10,  # an argument that the config does not mention
         'train_dataloader.dataset.pipeline.3.scale': (320, 320),
         'find_unused_parameters': True,
+        'randomness.deterministic': True,
+        'env_cfg.cudnn_benchmark': False,
+        'val_dataloader.prefetch_factor': 4,
+        'default_hooks.runtime.type': 'RuntimeInfoHook',
     })
     assert config.optim_wrapper.optimizer.lr == 1e-3
     assert config.train_dataloader.dataset.indices == 10
@@ -43,16 +49,29 @@ def test_overrides_are_merged():
     ('train_dataloader.datset.split', "did you mean 'train_dataloader.dataset'"),
     ('train_dataloader.dataset.pipeline.9.scale', 'is a list of 5 items'),
     ('zzz', 'there are'),
+    ('data_root', 'nothing reads'),  # a variable of the config, long expanded into the datasets
+    ('max_epochs', 'nothing reads'),
+    ('randomness.sed', "did you mean 'randomness.seed'"),
 ])
 def test_misspelt_override(key, hint):
     with pytest.raises(ValueError, match=hint):
         load_config(NAME, {key: 1})
 
 
-def test_misspelt_key_in_a_config(tmp_path):
+@pytest.mark.parametrize('key, meant', [
+    ('train_dataloder', 'train_dataloader'), ('optim_wraper', 'optim_wrapper'), ('randomnes', 'randomness'),
+    ('custom_hook', 'custom_hooks')])
+def test_misspelt_key_in_a_config_that_inherits(key, meant, tmp_path):
     path = tmp_path / 'mine.py'
-    path.write_text("train_dataloder = dict(batch_size=2)\nmodel = dict(type='ReferringSegmentor')\n")
-    with pytest.raises(ValueError, match="mine.py: unknown key 'train_dataloder'; did you mean 'train_dataloader'"):
+    path.write_text(f"_base_ = '{find_config(NAME)}'\n{key} = dict()\n")
+    with pytest.raises(ValueError, match=f"mine.py has the unknown key '{key}'.*did you mean '{meant}'"):
+        load_config(str(path))
+
+
+def test_broken_config_names_the_file(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text('model = dict(\n')
+    with pytest.raises(ValueError, match='mine.py.*is not valid Python'):
         load_config(str(path))
 
 

@@ -47,6 +47,8 @@ def test_one_prediction_per_expression_at_the_size_of_the_image(inferencer, fold
 
 def test_alone_or_together_from_a_path_or_an_array(inferencer, folder):
     together = inferencer(folder / 'image.png', EXPRESSIONS)
+    one_by_one = inferencer(folder / 'image.png', EXPRESSIONS, batch_size=1)
+    np.testing.assert_allclose(one_by_one[1].probability, together[1].probability, atol=1e-5)
     pixels = np.array(Image.open(folder / 'image.png'))
     for i, expression in enumerate(EXPRESSIONS):
         alone, = inferencer(pixels, expression)

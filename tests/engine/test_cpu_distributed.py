@@ -3,11 +3,12 @@ from __future__ import annotations
 
 import copy
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 
 from mmseg_ris_kd.engine import CPUDistributedDataParallel, CPUSyncBatchNorm
@@ -26,8 +27,8 @@ def make_batch():
             torch.randn(4, 2, 4, 4, generator=generator, dtype=torch.float64))
 
 
-def train_half(rank: int, port: int, out_file: str) -> None:
-    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+def train_half(rank: int, port: str, out_file: str) -> None:
+    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
     dist.init_process_group('gloo', rank=rank, world_size=2)
     model = CPUDistributedDataParallel(make_network())
     inputs, targets = make_batch()
@@ -41,7 +42,10 @@ def train_half(rank: int, port: int, out_file: str) -> None:
 @pytest.mark.slow
 def test_gradients_and_statistics_equal_one_process(tmp_path):
     out_file = str(tmp_path / 'two.pth')
-    mp.start_processes(train_half, (29100 + os.getpid() % 400, out_file), nprocs=2, start_method='fork')
+    # as scripts: mmsegmentation installs a package of its own named tests, which spawned processes would import
+    port = str(29100 + os.getpid() % 400)
+    processes = [subprocess.Popen([sys.executable, __file__, str(rank), port, out_file]) for rank in range(2)]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
     two = torch.load(out_file)
     one = make_network()
     inputs, targets = make_batch()
@@ -69,3 +73,7 @@ def test_replacement_keeps_what_a_layer_is():
     layer = synchronize_batch_norm(network)[1]
     assert isinstance(layer, CPUSyncBatchNorm) and not layer.weight.requires_grad and not layer.training
     assert layer.running_mean.tolist() == [3] * 4 and layer.weight.dtype == torch.float64
+
+
+if __name__ == '__main__':
+    train_half(int(sys.argv[1]), sys.argv[2], sys.argv[3])

@@ -2,11 +2,12 @@
 import json
 import math
 import runpy
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing
 from mmengine.dataset import DefaultSampler
 from mmengine.dist import get_rank
 from mmengine.evaluator import Evaluator
@@ -227,7 +228,11 @@ def _options(name):
 @pytest.mark.parametrize('world_size', [2, 3])
 def test_processes_together_equal_one(tmp_path, world_size):
     pytest.importorskip('pycocotools')
-    torch.multiprocessing.spawn(_process, args=(world_size, str(tmp_path)), nprocs=world_size)
+    # as scripts: a spawned process would import this module as tests.evaluation..., and mmsegmentation installs a
+    # package of its own named tests
+    processes = [subprocess.Popen([sys.executable, __file__, str(rank), str(world_size), str(tmp_path)])
+                 for rank in range(world_size)]
+    assert [process.wait(timeout=300) for process in processes] == [0] * world_size
     found = [json.loads((tmp_path / f'scores{rank}.json').read_text()) for rank in range(world_size)]
     ids = {case: scores.pop('ids') for case, scores in found[0].items() if isinstance(scores, dict)}
     assert len(ids) == 2 * len(CASES)
@@ -365,3 +370,7 @@ def test_out_file_is_replaced_by_the_next_evaluation(tmp_path):
             counts = intersection_and_union(sample.pred_sem_seg.data[0], sample.gt_sem_seg.data[0])
             assert (record['intersection'], record['union']) == tuple(int(x) for x in counts)
             assert record['iou'] == iou(*counts).item()
+
+
+if __name__ == '__main__':
+    _process(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -98,6 +98,8 @@ def test_rows_with_one_or_no_word_stay_finite():
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_autocast_keeps_the_softmax_in_float32(dtype):
+    if dtype == torch.float16 and torch.__version__ < '2.2':
+        pytest.skip('torch 2.1 has no float16 autocast on CPU')
     torch.manual_seed(0)
     module = PixelWordAttention(8, 6).eval()
     visual, text = make_visual(), make_text()

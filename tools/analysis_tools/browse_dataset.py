@@ -4,7 +4,6 @@ from __future__ import annotations
 import argparse
 import os
 import os.path as osp
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,10 +12,9 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 import mmseg_ris_kd  # noqa: F401  registers the components
+from mmseg_ris_kd.apis import cli, load_config
 from mmseg_ris_kd.visualization import Panel, draw_sheet
 from mmseg_ris_kd.visualization.overlay import scale_image
-
-USER_ERRORS = (KeyError, TypeError, ValueError, OSError)
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -27,7 +25,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
                     'after its pipeline (so resizing and flips show).',
         epilog='example:\n  python tools/analysis_tools/browse_dataset.py configs/lavt/lavt_swin-b_bert_refcoco.py \\\n'
                '      --split testA --number 24')
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or the name of a config of this package')
     parser.add_argument('--split', help='split to show instead of the config\'s, e.g. train, val, testA, testB')
     parser.add_argument('--loader', choices=('train', 'val', 'test'),
                         help='whose dataset and pipeline: train_dataloader, val_dataloader or test_dataloader; '
@@ -51,24 +49,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> list[str]:
-    """Run the tool.
+    """Build the dataset, run its pipeline on the chosen records and write the sheets.
 
     Returns:
         Paths of the written sheets.
     """
     args = parse_args(argv)
-    try:
-        return browse(args)
-    except USER_ERRORS as error:
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        sys.exit(f'browse_dataset.py: error: {message}')
-
-
-def browse(args: argparse.Namespace) -> list[str]:
-    """Build the dataset, run its pipeline on the chosen records and write the sheets; returns their paths."""
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     loader = args.loader or loader_of_split(args.split)
     dataset = DATASETS.build(dataset_config(cfg, loader, args.split, args.config))
@@ -155,4 +142,4 @@ def make_panel(record: dict) -> Panel:
 
 
 if __name__ == '__main__':
-    main()
+    cli.run(main)

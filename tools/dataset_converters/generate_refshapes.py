@@ -4,7 +4,6 @@ from __future__ import annotations
 import argparse
 import json
 import pickle
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image
 from prettytable import PrettyTable
 
+from mmseg_ris_kd.apis import cli
 from mmseg_ris_kd.datasets.refer import decode_target
 from mmseg_ris_kd.datasets.refshapes.generator import (
     ANNOTATION_FOLDER,
@@ -104,30 +104,25 @@ def print_statistics(statistics: dict) -> None:
     print(table)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Generates the dataset; returns the exit code."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Generates the dataset, prints what is in it and draws the preview."""
     args = parse_args(argv)
-    try:
-        meta = generate_refshapes(
-            args.out_dir,
-            image_size=args.image_size,
-            counts=dict(args.counts),
-            seed=args.seed,
-            difficulty=args.difficulty,
-            num_objects=None if args.num_objects is None else tuple(args.num_objects),
-            num_workers=args.num_workers,
-            overwrite=args.overwrite)
-    except (ValueError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    meta = generate_refshapes(
+        args.out_dir,
+        image_size=args.image_size,
+        counts=dict(args.counts),
+        seed=args.seed,
+        difficulty=args.difficulty,
+        num_objects=None if args.num_objects is None else tuple(args.num_objects),
+        num_workers=args.num_workers,
+        overwrite=args.overwrite)
     print_statistics(meta['statistics'])
     if args.preview is not None:
         sheet = draw_sheet(preview_panels(args.out_dir), columns=4, panel_size=288, title='RefShapes')
         args.preview.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(args.preview)
         print(f'preview: {args.preview}')
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    cli.run(main)

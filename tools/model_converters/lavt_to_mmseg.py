@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from mmseg_ris_kd.apis import cli
 from mmseg_ris_kd.models.lavt_conversion import convert_lavt
 
 
@@ -48,14 +49,15 @@ def load_published(path: Path) -> dict:
 def main() -> None:
     """Convert the checkpoint named on the command line."""
     args = parse_args()
+    published = load_published(args.src)
     try:
-        state_dict = convert_lavt(load_published(args.src))
-    except (FileNotFoundError, KeyError, ValueError) as error:
-        raise SystemExit(f'{args.src}: {error.args[0]}') from None
+        state_dict = convert_lavt(published)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f'{args.src}: {error.args[0]}') from error
     args.dst.parent.mkdir(parents=True, exist_ok=True)
     torch.save(dict(meta=dict(converted_from=args.src.name), state_dict=state_dict), args.dst)
     print(f'{len(state_dict)} entries written to {args.dst}')
 
 
 if __name__ == '__main__':
-    main()
+    cli.run(main)

@@ -28,7 +28,7 @@ student = dict(
         text_channels=256,
         loss_decode=[
             dict(type='CrossEntropyLoss', avg_non_ignore=True),
-            dict(type='DiceLoss', ignore_index=0, naive_dice=True),  # of the foreground alone
+            dict(type='DiceLoss', use_sigmoid=False, ignore_index=0, naive_dice=True),  # of the foreground
         ],
     ),
 )

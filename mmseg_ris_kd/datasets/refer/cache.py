@@ -13,7 +13,7 @@ import numpy as np
 
 from .tables import TABLES, Fault, ReferTables
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def default_cache_dir() -> Path:

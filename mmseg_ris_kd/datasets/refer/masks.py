@@ -46,8 +46,7 @@ def decode_target(targets: Sequence[Any], height: int, width: int, overlap: str 
             has another size than the image.
         ImportError: If a polygon has to be drawn and ``pycocotools`` is missing.
     """
-    if overlap not in OVERLAPS:
-        raise ValueError(f'overlap must be one of {OVERLAPS}, but got {overlap!r}')
+    check_overlap(overlap)
     target = np.zeros((height, width), dtype=bool)
     for segmentation in targets:
         polygons, runs = parse_segmentation(segmentation, height, width)
@@ -56,6 +55,16 @@ def decode_target(targets: Sequence[Any], height: int, width: int, overlap: str 
             parts.extend(_draw_polygons(polygons, height, width, merge=overlap == 'union'))
         target |= np.any(parts, axis=0) if overlap == 'union' else np.sum(parts, axis=0, dtype=np.int32) == 1
     return target.astype(np.uint8)
+
+
+def check_overlap(overlap: str) -> None:
+    """Refuses what :func:`decode_target` does not know.
+
+    Raises:
+        ValueError: If ``overlap`` is none of ``OVERLAPS``.
+    """
+    if overlap not in OVERLAPS:
+        raise ValueError(f'overlap must be one of {OVERLAPS}, but got {overlap!r}')
 
 
 def parse_segmentation(segmentation: Any, height: int, width: int) -> tuple[list[list[float]], list[np.ndarray]]:

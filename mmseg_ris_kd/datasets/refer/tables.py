@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...expressions import is_empty
 from .files import clean_text
 from .masks import SegmentationError, parse_segmentation
 
@@ -207,8 +207,6 @@ def _text_problem(text: str) -> tuple[str, str] | tuple[()]:
     if words > MAX_WORDS:
         return ('long_expression', f'is {words} words long, at most {MAX_WORDS} make sense; shorten or remove it: '
                 f'{text[:60]!r}...')
-    if text.isascii() and any(map(str.isalnum, text)):
-        return ()
-    if all(char.isspace() or unicodedata.category(char) in ('Cc', 'Cf') for char in text):
-        return 'empty_expression', f'is empty ({text[:60]!r}); write an expression or remove it'
+    if is_empty(text):
+        return 'empty_expression', f'is empty ({text[:60]!a}); write an expression or remove it'
     return ()

@@ -5,6 +5,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from ...expressions import is_empty
 from .loading import describe_record
 
 
@@ -19,7 +20,7 @@ class SampleExpression(BaseTransform):
     Reads ``sentences``, a list of ``dict(sent_id=int, text=str)``. Writes ``expression`` and ``sent_id``.
 
     Raises:
-        ValueError: The record has no expression, or the chosen one is empty.
+        ValueError: The record has no expression, or the chosen one is empty: it has no visible character.
     """
 
     def transform(self, results: dict) -> dict:
@@ -29,9 +30,10 @@ class SampleExpression(BaseTransform):
             raise ValueError(f'{describe_record(results)} has no expression: `sentences` is {sentences!r}, but must be '
                              'a list of dict(sent_id=int, text=str)')
         chosen = sentences[np.random.randint(len(sentences)) if len(sentences) > 1 else 0]
-        if not chosen['text'].strip():
-            raise ValueError(f'the expression with sent_id {chosen["sent_id"]} of {describe_record(results)} is empty: '
-                             'correct it in the split file, or choose the other expression_field (raw or sent)')
+        if is_empty(chosen['text']):
+            raise ValueError(f'the expression with sent_id {chosen["sent_id"]} of {describe_record(results)} is empty '
+                             f'({chosen["text"][:60]!a}): correct it in the split file, or choose the other '
+                             'expression_field (raw or sent)')
         results['expression'] = chosen['text']
         results['sent_id'] = chosen['sent_id']
         return results

@@ -7,9 +7,7 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from mmseg.registry import TRANSFORMS
 
-from ..refer import decode_target
-
-OVERLAPS = ('union', 'sum')
+from ..refer.masks import check_overlap, decode_target
 
 
 @TRANSFORMS.register_module()
@@ -81,8 +79,7 @@ class LoadReferringMask(BaseTransform):
     """
 
     def __init__(self, overlap: str = 'union') -> None:
-        if overlap not in OVERLAPS:
-            raise ValueError(f'LoadReferringMask: overlap must be one of {OVERLAPS}, but got {overlap!r}')
+        check_overlap(overlap)
         self.overlap = overlap
 
     def transform(self, results: dict) -> dict:

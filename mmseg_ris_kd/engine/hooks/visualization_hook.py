@@ -27,7 +27,7 @@ class ReferringVisualizationHook(Hook):
     Args:
         draw: Draw while testing. Off by default; ``tools/test.py --show-dir`` turns it on.
         draw_val: Draw in every validation too, to the sub-folder ``val_iter_<iteration>``.
-        interval: Draw every n-th expression of a process. None: as many are left out as spreads ``max_panels`` over all.
+        interval: Draw every n-th expression of a process. None: ``max_panels`` of them, spread over the dataset.
         max_panels: Most expressions drawn in one test or validation, over all processes.
         per_sheet: Expressions on a sheet.
         columns: Expressions in a row of a sheet.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...structures import RISFeatures, TextFeatures
 from ..fusion import PixelWordAttention
-from ..pretrained import explain_missing_weights
+from ..pretrained import explain_missing_weights, require_pretrained_weights
 
 
 @MODELS.register_module()
@@ -57,6 +57,7 @@ class LanguageAwareSwin(SwinTransformer):
     """
 
     language_aware = True  # tells the segmentor to hand the text to this backbone: early fusion
+    not_pretrained = ('fusions.', 'gates.')  # weights that no checkpoint of a Swin Transformer holds
 
     def __init__(self,
                  text_channels: int,
@@ -138,20 +139,11 @@ class LanguageAwareSwin(SwinTransformer):
         if self.init_cfg.get('type') != 'Pretrained' or not source:
             raise ValueError("LanguageAwareSwin takes init_cfg=dict(type='Pretrained', checkpoint=...) or None, but "
                              f'got {dict(self.init_cfg)}')
-        missing = []
-        handle = self.register_load_state_dict_post_hook(lambda _, keys: missing.extend(keys.missing_keys))
-        try:
-            with explain_missing_weights('backbone (LanguageAwareSwin)', source, option='backbone.init_cfg.checkpoint',
-                                         scratch='backbone.init_cfg=None'):
-                super().init_weights()
-        finally:
-            handle.remove()
-        missing = [key for key in missing if key.startswith(('patch_embed.', 'stages.'))
-                   and not key.endswith('relative_position_index')]
-        if missing:
-            raise ValueError(f'{source} (backbone.init_cfg.checkpoint) lacks {len(missing)} weights of this backbone, '
-                             f'the first being {missing[0]}: it belongs to a model of another kind or depth, or is '
-                             "not in MMSegmentation's layout (convert it with mmseg's swin2mmseg.py)")
+        with explain_missing_weights('backbone (LanguageAwareSwin)', source,
+                                     option='model.backbone.init_cfg.checkpoint',
+                                     scratch='model.backbone.init_cfg=None'), \
+                require_pretrained_weights(self, 'model.backbone.init_cfg'):
+            super().init_weights()
 
     def forward(self, inputs: Tensor, text: TextFeatures) -> RISFeatures:
         """Encode images together with one expression each.

@@ -17,9 +17,9 @@ from .referring_head import ReferringHead
 class TextConditionedHead(ReferringHead):
     r"""Fuse every level of a pyramid with the words of an expression, then decode top-down. [our design]
 
-    The fusion is the teacher's (the pixel-word attention of LAVT [0] by default), but it reads plain visual features V_i
-    and gives F_i with ``channels`` channels, so that the head stays light. The decoder also sees the visual features
-    themselves, and the sentence feature s scales and shifts what it computes, as in FiLM [1]:
+    The fusion is the teacher's (the pixel-word attention of LAVT [0] by default), but it reads plain visual features
+    V_i and gives F_i with ``channels`` channels, so that the head stays light. The decoder also sees the visual
+    features themselves, and the sentence feature s scales and shifts what it computes, as in FiLM [1]:
 
     .. math::
         F_i, A_i &= \mathrm{fusion}_i(V_i, E) \\

@@ -12,7 +12,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ...structures import RISFeatures, TextFeatures
-from ..pretrained import explain_missing_weights, pretrained_sources
+from ..pretrained import explain_missing_weights, pretrained_sources, require_pretrained_weights
 
 
 @MODELS.register_module()
@@ -67,8 +67,18 @@ class ReferringSegmentor(BaseSegmentor):
         return self.decode_head.align_corners
 
     def init_weights(self) -> None:
-        """Initialize the weights; weights that cannot be fetched end in one message that says how to go on."""
-        with explain_missing_weights('model', ', '.join(pretrained_sources(self)), scratch='that init_cfg=None'):
+        """Initialize the weights.
+
+        Raises:
+            FileNotFoundError: Pretrained weights cannot be found, downloaded or read; the message says how to go on.
+            ValueError: The pretrained weights of the backbone belong to another model.
+        """
+        sources = pretrained_sources(self)
+        keys = list(sources) or ['init_cfg']
+        with explain_missing_weights('model', ', '.join(sources.values()),
+                                     option=' or '.join(f'{key}.checkpoint' for key in keys),
+                                     scratch=' or '.join(f'{key}=None' for key in keys)), \
+                require_pretrained_weights(self.backbone, 'model.backbone.init_cfg'):
             super().init_weights()
 
     def encode_text(self, expressions: Sequence[str]) -> TextFeatures:

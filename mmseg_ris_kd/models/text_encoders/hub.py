@@ -7,7 +7,6 @@ import pickle
 from collections.abc import Iterator
 from typing import Callable, TypeVar
 
-import torch
 from torch import nn
 
 Loaded = TypeVar('Loaded')
@@ -66,8 +65,7 @@ def load_model(model_class: type, name: str, config: object, *, local_files_only
     from safetensors import SafetensorError
     try:
         model, info = model_class.from_pretrained(
-            name, config=config, local_files_only=local_files_only, dtype=torch.float32, output_loading_info=True,
-            **options)
+            name, config=config, local_files_only=local_files_only, output_loading_info=True, **options)
     except (SafetensorError, pickle.UnpicklingError, EOFError, OSError) as error:
         raise OSError(f'its weights are missing or cannot be read ({_first_line(error)})') from None
     except RuntimeError as error:
@@ -77,7 +75,7 @@ def load_model(model_class: type, name: str, config: object, *, local_files_only
     if missing:
         raise ValueError(f'the weights of pretrained={name!r} lack {len(missing)} parameters of '
                          f'{model_class.__name__}, the first is {missing[0]!r}: it is the checkpoint of another model')
-    return model
+    return model.float()  # the argument that asks for it is torch_dtype or dtype, by the version of transformers
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
 
-from .words import check_expressions, split_words
+from mmseg_ris_kd.expressions import check_expressions, split_words
 
 SPECIAL_TOKENS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
 

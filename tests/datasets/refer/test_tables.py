@@ -43,6 +43,8 @@ def test_only_what_refs_use_is_kept():
     (_ref(7, 18, 999), 'missing_image', ['image 999']),
     (_ref(7, sentences=[dict(sent_id=44, sent=' \t\u00a0\u200b\x00 ')]), 'empty_expression', ['sentence 44', 'ref 7']),
     (_ref(7, sentences=[dict(sent_id=44, sent='')]), 'empty_expression', ['d/refs(unc).p', 'write an expression']),
+    *((_ref(7, sentences=[dict(sent_id=44, sent=text)]), 'empty_expression', ['d/refs(unc).p: sentence 44 of ref 7'])
+      for text in ('\ufe0f', '\u0301', '\ufffd', '\ud83d', '&nbsp;', '\x1b[36m')),
     (_ref(7, sentences=[dict(sent_id=44, sent='far ' * 129)]), 'long_expression', ['sentence 44', '129 words']),
     (_ref(7, sentences=[dict(sent_id=44, sent='左 ' * 600)]), 'long_expression', ['600 words']),
 ])

@@ -36,7 +36,7 @@ def test_text_is_passed_on_as_it_is(text):
     assert sample([dict(sent_id=0, text=text)])['expression'] == text
 
 
-@pytest.mark.parametrize('text', ['', ' \t'])
+@pytest.mark.parametrize('text', ['', ' \t', '\ufe0f', '\u0301', '\ufffd', '&nbsp;'])
 def test_empty_expression_names_record_and_fix(text):
     with pytest.raises(ValueError, match='sent_id 2 of ref_id 3 is empty.*expression_field'):
         sample([dict(sent_id=2, text=text)])

@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from huggingface_hub import constants
 
 from mmseg_ris_kd.models.text_encoders import BertExpressionEncoder, CLIPExpressionEncoder
-from mmseg_ris_kd.models.text_encoders.hub import load_pretrained
+from mmseg_ris_kd.models.text_encoders.hub import load_model, load_pretrained
 
 NAME = 'mmseg-ris-kd/no-such-model'
 
@@ -71,3 +72,26 @@ def test_missing_folder_is_not_looked_up_on_the_hub(path):
     with pytest.raises(FileNotFoundError, match='is not an existing folder'):
         load_pretrained(path, load)
     assert load.calls == []
+
+
+def test_half_precision_weights_are_trained_in_float32(tmp_path, tiny_bert):
+    from transformers import BertConfig, BertModel
+    reference = BertModel(BertConfig(vocab_size=7, **tiny_bert)).half()
+    reference.save_pretrained(tmp_path)
+    model = load_model(BertModel, str(tmp_path), None, local_files_only=True, options={})
+    assert {value.dtype for value in model.parameters()} == {torch.float32}
+    weights = model.state_dict()
+    assert all(torch.equal(weights[name], value.float()) for name, value in reference.named_parameters())
+
+
+def test_arguments_are_those_of_every_version():
+    """``dtype`` came with transformers 4.56, ``torch_dtype`` goes: neither is passed."""
+
+    class Model(torch.nn.Linear):
+
+        @classmethod
+        def from_pretrained(cls, name, *, config, local_files_only, output_loading_info):
+            return cls(1, 1, dtype=torch.float16), dict(missing_keys=[])
+
+    model = load_model(Model, 'any', None, local_files_only=True, options={})
+    assert model.weight.dtype == torch.float32

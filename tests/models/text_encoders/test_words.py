@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import pytest
 
+from mmseg_ris_kd.expressions import normalize_expression, split_words
 from mmseg_ris_kd.models.text_encoders import BertExpressionEncoder, CLIPExpressionEncoder, RecurrentExpressionEncoder
-from mmseg_ris_kd.models.text_encoders.words import check_expressions, normalize_expression, split_words
 
 TABLE = [
     ("man's t-shirt, 2nd from left", ["man's", 't', '-', 'shirt', ',', '2nd', 'from', 'left']),
@@ -66,27 +66,3 @@ def test_tokenizers_agree_on_words(encoders, byte_symbols, text, words):
             assert bert[index] == word.lower()
     if 'café' in words:
         assert bert[words.index('café')] == 'cafe'
-
-
-def test_normalisation_is_identity_on_real_expressions(shared_data):
-    import pickle
-    path = shared_data / 'refer_boxes' / 'refcoco' / 'refs(unc).p'
-    expressions = {sentence['raw'] for ref in pickle.loads(path.read_bytes()) for sentence in ref['sentences']}
-    assert len(expressions) > 10000
-    assert [text for text in expressions if normalize_expression(text) != ' '.join(text.split())] == []
-
-
-@pytest.mark.parametrize('text', ['', '  \t\n', '\x00\x07', '\u200b\ufeff', '\ud83d'])
-def test_expression_without_visible_character(text):
-    with pytest.raises(ValueError, match='expression 1 is ') as error:
-        check_expressions(['dog', text])
-    assert repr(text) in str(error.value)
-
-
-def test_wrong_types():
-    with pytest.raises(TypeError, match='wrap a single expression in a list'):
-        check_expressions('the dog')
-    with pytest.raises(TypeError, match='expression 1 is int 3'):
-        check_expressions(['dog', 3])
-    with pytest.raises(ValueError, match='at least one'):
-        check_expressions([])

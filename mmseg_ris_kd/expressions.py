@@ -1,4 +1,4 @@
-"""Expressions before any tokenizer: one check, one normaliser and one word splitter for the whole package."""
+"""Expressions before any tokenizer: one normaliser, one word splitter and one check for data and models."""
 from __future__ import annotations
 
 import unicodedata
@@ -44,6 +44,18 @@ def split_words(text: str) -> list[int]:
     return words
 
 
+def is_empty(text: str) -> bool:
+    """Whether an expression has no word: nothing is left that a tokenizer could read.
+
+    Examples:
+        >>> [is_empty(text) for text in ('?', ' ', '\\u0301', '&nbsp;')]
+        [False, True, True, True]
+    """
+    if text.isascii() and text.isprintable() and '&' not in text:
+        return not text.strip()  # ftfy leaves such text as it is; an index has a hundred thousand
+    return max(split_words(normalize_expression(text)), default=-1) < 0
+
+
 def check_expressions(expressions: Sequence[str]) -> list[str]:
     """Normalise a batch of expressions, refusing what cannot be tokenised.
 
@@ -60,9 +72,8 @@ def check_expressions(expressions: Sequence[str]) -> list[str]:
     for index, text in enumerate(expressions):
         if not isinstance(text, str):
             raise TypeError(f'expression {index} is {type(text).__name__} {text!r:.80}, expected a string')
-        clean = normalize_expression(text)
-        if max(split_words(clean), default=-1) < 0:
+        if is_empty(text):
             raise ValueError(f'expression {index} is {text!r:.80}: it has no visible character to tokenise; write an '
                              'expression, or remove this one from the annotation file')
-        normalized.append(clean)
+        normalized.append(normalize_expression(text))
     return normalized

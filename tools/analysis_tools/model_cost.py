@@ -1,0 +1,83 @@
+"""Count and time a model: parameters, multiply-accumulates, and what a further expression on an encoded image costs."""
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from mmengine.config import DictAction
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from prettytable import PrettyTable
+from torch.utils.flop_counter import FlopCounterMode
+
+import mmseg_ris_kd  # noqa: F401  registers the components
+from mmseg_ris_kd.apis import cli, load_config, without_pretrained_weights
+
+EXPRESSION = 'the man in the red shirt on the left'
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file, or the name of a config of this package')
+    parser.add_argument('--size', type=int, default=480, help='height and width of the image (default: %(default)s)')
+    parser.add_argument('--runs', type=int, default=7, help='timed runs, of which the median counts (default: 7)')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    return parser.parse_args()
+
+
+@torch.no_grad()
+def main() -> None:
+    args = parse_args()
+    config = load_config(args.config, args.cfg_options)
+    init_default_scope('mmseg')
+    model = MODELS.build(without_pretrained_weights(config.model)).to(args.device).eval()
+    sizes = PrettyTable(['part', 'parameters (M)'], align='r')
+    for name in ('text_encoder', 'backbone', 'decode_head'):
+        sizes.add_row([name, f'{count(getattr(model, name)):.2f}'])
+    sizes.add_row(['all', f'{count(model):.2f}'])
+    print(sizes)
+
+    image = torch.randn(1, 3, args.size, args.size, device=args.device)
+    costs = PrettyTable(['step', 'GMAC', 'ms', 'of the first'], align='r')
+    steps = {'first expression': lambda: model.extract(image, [EXPRESSION])}
+    if not model.early_fusion:
+        visual = model.encode_image(image)
+        steps['a further expression'] = lambda: model.decode(visual, [EXPRESSION])
+        steps['each of 8 together'] = lambda: model.decode(visual, [EXPRESSION] * 8)
+    first = None
+    for name, step in steps.items():
+        share = 1 / 8 if '8' in name else 1
+        seconds = timed(step, args.runs, args.device) * share
+        first = first or seconds
+        costs.add_row([name, f'{gmacs(step) * share:.2f}', f'{1e3 * seconds:.1f}', f'{100 * seconds / first:.0f} %'])
+    print(costs)
+
+
+def count(module: torch.nn.Module) -> float:
+    return sum(parameter.numel() for parameter in module.parameters()) / 1e6
+
+
+def gmacs(step: Callable) -> float:
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops() / 2e9
+
+
+def timed(step: Callable, runs: int, device: str) -> float:
+    """Median seconds of ``runs`` runs, after one that is not counted."""
+    seconds = []
+    for _ in range(runs + 1):
+        start = time.perf_counter()
+        step()
+        if device.startswith('cuda'):
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
+
+
+if __name__ == '__main__':
+    cli.run(main)
