@@ -8,8 +8,6 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_CONFIG := configs/refshapes/r18-slim_bert-tiny_refshapes.py
 DEMO_DIR := work_dirs/demo
-# threads that wait leave the core to other programs
-export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: demo test lint clean
 

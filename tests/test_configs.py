@@ -9,7 +9,9 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
 from mmseg.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS
+from mmseg.structures import SegDataSample
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_ris_kd.apis import list_configs, load_config
@@ -162,3 +164,18 @@ def test_the_example_of_the_docs_builds(tmp_path, vocab_file):
     model = MODELS.build(offline(load_config(str(path)).model, vocab_file)).eval()
     with torch.no_grad():
         assert model.extract(torch.randn(1, 3, 64, 64), ['the man']).logits.shape[:2] == (1, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['lavt_swin-b_bert_refcoco', 'r18_bert-mini_refcoco'])
+def test_full_size_forward_and_backward(name, vocab_file):
+    model = build_model(name, vocab_file).train()
+    sample = SegDataSample(
+        gt_sem_seg=PixelData(data=(torch.rand(1, 480, 480) > 0.7).long()),
+        metainfo=dict(expression='the man in the red shirt', img_shape=(480, 480)))
+    data = model.data_preprocessor(dict(inputs=[torch.randint(0, 255, (3, 480, 480))], data_samples=[sample]), True)
+    losses = model(**data, mode='loss')
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not without
