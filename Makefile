@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-DEMO_CONFIG := configs/refshapes/r18-slim_bert-tiny_refshapes.py
+DEMO_CONFIG := configs/refshapes/r18-slim_gru_refshapes.py
 DEMO_DIR := work_dirs/demo
 
 .PHONY: demo test lint clean

@@ -76,7 +76,7 @@ def config_for(config: Config, args: argparse.Namespace, split: str, *, of_many:
     """Return the config of the evaluation of one split; several splits write to files and folders of their own."""
     config = copy.deepcopy(config)
     config.model = without_pretrained_weights(config.model)
-    config.experiment_name = f'test_{split}'
+    config.experiment_name = f'{osp.splitext(osp.basename(config.filename))[0]}_{split}'
     config.test_dataloader.dataset.split = split
     if args.out:
         root, suffix = osp.splitext(args.out)

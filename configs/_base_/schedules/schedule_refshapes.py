@@ -1,7 +1,7 @@
 # From scratch on a CPU: a short warm-up, then polynomial decay
 _base_ = './schedule_40e.py'
 
-max_epochs = 13
+max_epochs = 11
 optim_wrapper = dict(
     optimizer=dict(lr=3e-3),
     paramwise_cfg=dict(custom_keys={'text_encoder': dict(lr_mult=0.2)}),
