@@ -5,7 +5,9 @@ import argparse
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from mmseg.registry import DATASETS
 
 import mmseg_ris_kd  # noqa: F401  registers the components
 from mmseg_ris_kd.apis import check_state_dict, cli, latest_checkpoint, load_config, read_checkpoint
@@ -37,6 +39,8 @@ def main() -> None:
         enable_amp(config)
     if args.resume or config.get('resume'):
         choose_checkpoint(config, args.resume)
+    init_default_scope(config.get('default_scope', 'mmseg'))
+    DATASETS.build(config.train_dataloader.dataset)  # absent data is reported before weights are fetched
     runner = Runner.from_cfg(config)
     if runner._load_from:  # mmengine would load what fits of any file, and train the rest from random weights
         check_state_dict(runner.model, read_checkpoint(runner._load_from), runner._load_from)

@@ -104,6 +104,8 @@ def best_checkpoint(path: str | Path) -> str:
         FileNotFoundError: The work dir holds no checkpoint.
     """
     if not Path(path).is_dir():
+        if '://' not in str(path) and not Path(path).is_file():
+            raise FileNotFoundError(f'there is no checkpoint and no work dir {str(path)!r}')
         return str(path)
     best = sorted(Path(path).glob('best_*.pth'), key=lambda file: file.stat().st_mtime)
     found = str(best[-1]) if best else latest_checkpoint(path)

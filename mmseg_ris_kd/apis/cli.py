@@ -48,6 +48,7 @@ def _message(error: BaseException) -> str:
 def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that train.py and test.py share."""
     parser.add_argument('config', help='config file, or the name of a config of this package (r18_bert-mini_refcoco)')
+    parser.add_argument('--data-root', help='folder of the data, for every dataset (default: the config\'s)')
     parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/<config name>)')
     parser.add_argument(
         '--cfg-options',
@@ -70,6 +71,10 @@ def prepare_launch(config: Config, args: argparse.Namespace) -> None:
     config.launcher = args.launcher
     if args.work_dir is not None:
         config.work_dir = args.work_dir
+    if args.data_root is not None:
+        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            if config.get(loader):
+                config[loader].dataset.data_root = args.data_root
     if args.launcher == 'none' or torch.cuda.is_available():
         return
     if args.launcher != 'pytorch':

@@ -95,8 +95,8 @@ def _check_override(config: Config, key: str, path: Path) -> None:
     """Every part of a dotted key must exist, up to the arguments of a component, which the component checks itself."""
     node, parts = config, key.split('.')
     if parts[0] not in KNOWN_KEYS:
-        raise ValueError(f'--cfg-options {key}: nothing reads {parts[0]!r} after the config is loaded; '
-                         f'{_suggestion(parts[0], KNOWN_KEYS, [])}')
+        hint = '--data-root sets it for every dataset' if key == 'data_root' else _suggestion(parts[0], KNOWN_KEYS, [])
+        raise ValueError(f'--cfg-options {key}: nothing reads {parts[0]!r} after the config is loaded; {hint}')
     for i, part in enumerate(parts):
         where = '.'.join(parts[:i])
         if isinstance(node, (list, tuple)):

@@ -13,8 +13,10 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS, TRANSFORMS
 from PIL import Image
 
+from ..expressions import check_expressions
 from ..visualization import Panel, draw_sheet
 from .checkpoint import load_checkpoint_strictly
+from .cli import quiet_known_warnings
 from .config import load_config
 
 
@@ -52,6 +54,7 @@ class ReferringInferencer:
     """
 
     def __init__(self, model: str, weights: str, *, device: str | None = None):
+        quiet_known_warnings()
         self.config = load_config(model)
         init_default_scope(self.config.get('default_scope', 'mmseg'))
         self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
@@ -86,8 +89,7 @@ class ReferringInferencer:
         """
         rgb = read_image(image)
         expressions = [expressions] if isinstance(expressions, str) else list(expressions)
-        if not expressions:
-            raise ValueError('no expression was given')
+        check_expressions(expressions)
         predictions = []
         for start in range(0, len(expressions), batch_size):
             chunk = expressions[start:start + batch_size]

@@ -76,6 +76,8 @@ def test_latest_checkpoint(tmp_path):
 def test_best_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError, match='holds no checkpoint'):
         best_checkpoint(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no work dir.*nope"):
+        best_checkpoint(tmp_path / 'nope')
     last = save(tmp_path / 'epoch_2.pth', network())
     assert best_checkpoint(tmp_path) == last
     best = save(tmp_path / 'best_mIoU_epoch_1.pth', network())

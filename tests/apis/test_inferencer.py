@@ -77,8 +77,8 @@ def test_gray_images_and_pictures(inferencer, folder, tmp_path):
 @pytest.mark.parametrize('image, expressions, error, message', [
     ('absent.png', 'red circle', FileNotFoundError, "no image.*absent.png"),
     ('model.pth', 'red circle', ValueError, 'model.pth cannot be read as an image'),
-    ('image.png', [], ValueError, 'no expression was given'),
-    ('image.png', ['red circle', '  '], ValueError, 'empty'),
+    ('image.png', [], ValueError, 'at least one expression'),
+    ('image.png', ['red circle', '  '], ValueError, "expression 1 is '  '"),
 ])
 def test_bad_input(inferencer, folder, image, expressions, error, message):
     with pytest.raises(error, match=message):

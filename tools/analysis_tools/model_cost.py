@@ -32,6 +32,7 @@ def parse_args() -> argparse.Namespace:
 @torch.no_grad()
 def main() -> None:
     args = parse_args()
+    cli.quiet_known_warnings()
     config = load_config(args.config, args.cfg_options)
     init_default_scope('mmseg')
     model = MODELS.build(without_pretrained_weights(config.model)).to(args.device).eval()
