@@ -1,4 +1,4 @@
-# make demo   generate data, train a small model, test it, draw what it sees   (about 15 minutes on 2 CPU cores)
+# make demo   generate data, train a small model, test it, draw what it sees   (15 to 20 minutes on 2 CPU cores)
 # make test   run the tests
 # make lint   run the linter
 # Each creates .venv and installs everything into it, once.
