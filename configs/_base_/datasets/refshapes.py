@@ -2,20 +2,9 @@
 _base_ = './refcoco.py'
 
 image_scale = (96, 96)
-train_pipeline = [
-    dict(type='LoadReferringImage'),
-    dict(type='LoadReferringMask'),
-    dict(type='SampleExpression'),
-    dict(type='Resize', scale=image_scale, keep_ratio=False, backend='pillow'),
-    dict(type='PackReferringInputs'),
-]
-test_pipeline = [
-    dict(type='LoadReferringImage'),
-    dict(type='Resize', scale=image_scale, keep_ratio=False, backend='pillow'),
-    dict(type='LoadReferringMask'),
-    dict(type='SampleExpression'),
-    dict(type='PackReferringInputs'),
-]
+train_pipeline, test_pipeline = _base_.train_pipeline, _base_.test_pipeline
+train_pipeline[3].scale = test_pipeline[1].scale = image_scale  # of their Resize
+
 train_dataloader = dict(
     batch_size=32,
     num_workers=1,
