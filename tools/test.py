@@ -4,15 +4,17 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import logging
 import os.path as osp
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from prettytable import PrettyTable
 
 import mmseg_ris_kd  # noqa: F401  registers the components
-from mmseg_ris_kd.apis import best_checkpoint, cli, load_checkpoint_strictly, load_config, without_pretrained_weights
+from mmseg_ris_kd.apis import best_checkpoint, cli, inference_model, load_checkpoint_strictly, load_config
 from mmseg_ris_kd.evaluation import PROTOCOLS, Protocol, get_protocol
 
 
@@ -34,6 +36,7 @@ def main() -> None:
     args = parse_args()
     config = load_config(args.config, args.cfg_options)
     cli.prepare_launch(config, args)
+    config.model = inference_model(config.model)
     checkpoint = best_checkpoint(args.checkpoint)
     check_sections(config, args.config)
     protocol = get_protocol(args.protocol or config.test_evaluator.get('protocol', 'default'))
@@ -75,7 +78,6 @@ def apply_protocol(config: Config, protocol: Protocol) -> None:
 def config_for(config: Config, args: argparse.Namespace, split: str, *, of_many: bool) -> Config:
     """Return the config of the evaluation of one split; several splits write to files and folders of their own."""
     config = copy.deepcopy(config)
-    config.model = without_pretrained_weights(config.model)
     config.experiment_name = f'{osp.splitext(osp.basename(config.filename))[0]}_{split}'
     config.test_dataloader.dataset.split = split
     if args.out:
@@ -87,8 +89,18 @@ def config_for(config: Config, args: argparse.Namespace, split: str, *, of_many:
     return config
 
 
+class QuietRunner(Runner):
+    """Leaves environment, config and hooks to the log file: the console shows progress and results."""
+
+    def build_logger(self, log_level: int | str = 'INFO', log_file: str | None = None) -> MMLogger:
+        logger = super().build_logger(log_level, log_file)
+        console = logger.handlers[0]
+        console.addFilter(lambda record: record.module != 'runner' or record.levelno >= logging.WARNING)
+        return logger
+
+
 def evaluate(config: Config, checkpoint: str) -> dict[str, float]:
-    runner = Runner.from_cfg(config)
+    runner = QuietRunner.from_cfg(config)
     load_checkpoint_strictly(runner.model, checkpoint)
     runner._has_loaded = True  # mmengine would look for load_from, and load it loosely
     return runner.test()

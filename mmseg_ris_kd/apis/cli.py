@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Callable
 
 import torch
@@ -13,6 +14,7 @@ from mmengine.config import Config, DictAction
 
 USER_ERRORS = (ValueError, TypeError, KeyError, OSError, ImportError)
 TRACEBACK = 'MMSEG_RIS_KD_TRACEBACK'
+EXAMPLE = 'optim_wrapper.optimizer.lr=1e-4 train_dataloader.batch_size=16'
 RAISED = re.compile(r'^[\w.]*(?:Error|Exception): ', re.MULTILINE)  # where a printed traceback gives the message
 
 
@@ -45,17 +47,41 @@ def _message(error: BaseException) -> str:
     return text or type(error).__name__
 
 
-def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that train.py and test.py share."""
+class KeyValueAction(DictAction):
+    """mmengine's reader of ``KEY=VALUE`` items, with a usage error for an item that is none."""
+
+    def __call__(self,
+                 parser: argparse.ArgumentParser,
+                 namespace: argparse.Namespace,
+                 values: Sequence[str],
+                 option_string: str | None = None) -> None:
+        for item in values:
+            if not re.match('[^=]+=', item):
+                raise argparse.ArgumentError(self, f'{item!r} is not of the form key=value, such as {EXAMPLE}')
+        super().__call__(parser, namespace, values, option_string)
+
+
+def add_config_arguments(parser: argparse.ArgumentParser, *, example: str = EXAMPLE) -> None:
+    """Add the config and its overrides, for ``load_config``; ``example`` shows overrides in the help."""
     parser.add_argument('config', help='config file, or the name of a config of this package (r18_bert-mini_refcoco)')
-    parser.add_argument('--data-root', help='folder of the data, for every dataset (default: the config\'s)')
-    parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/<config name>)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=KeyValueAction,
         metavar='KEY=VALUE',
-        help='override entries of the config: optim_wrapper.optimizer.lr=1e-4 train_dataloader.batch_size=16')
+        help=f'override entries of the config: {example}')
+
+
+def add_data_root_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the folder of the data, for ``set_data_root``."""
+    parser.add_argument('--data-root', help='folder of the data, for every dataset (default: the config\'s)')
+
+
+def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that train.py and test.py share."""
+    add_config_arguments(parser)
+    add_data_root_argument(parser)
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dirs/<config name>)')
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -71,10 +97,7 @@ def prepare_launch(config: Config, args: argparse.Namespace) -> None:
     config.launcher = args.launcher
     if args.work_dir is not None:
         config.work_dir = args.work_dir
-    if args.data_root is not None:
-        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-            if config.get(loader):
-                config[loader].dataset.data_root = args.data_root
+    set_data_root(config, args.data_root)
     if args.launcher == 'none' or torch.cuda.is_available():
         return
     if args.launcher != 'pytorch':
@@ -84,6 +107,15 @@ def prepare_launch(config: Config, args: argparse.Namespace) -> None:
     config.model_wrapper_cfg = dict(
         type='CPUDistributedDataParallel',
         find_unused_parameters=config.get('find_unused_parameters', False))
+
+
+def set_data_root(config: Config, data_root: str | None) -> None:
+    """Let every dataset of ``config`` read from ``data_root``; None leaves the config's."""
+    if data_root is None:
+        return
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if config.get(loader):
+            config[loader].dataset.data_root = data_root
 
 
 def quiet_known_warnings() -> None:

@@ -5,10 +5,12 @@ import difflib
 import inspect
 import os.path as osp
 from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.runner import Runner, set_random_seed
+from mmseg.registry import LOOPS
 from torch.utils.data import DataLoader
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -25,6 +27,7 @@ ARGUMENTS = {
     'val_dataloader': DataLoader.__init__,
     'test_dataloader': DataLoader.__init__,
 }
+LOOP_SECTIONS = ('train_cfg', 'val_cfg', 'test_cfg')
 
 
 def find_config(name: str) -> Path:
@@ -44,9 +47,16 @@ def find_config(name: str) -> Path:
     known = {config.stem: config for config in list_configs()}
     if stem in known and (len(path.parts) == 1 or path.parts[0] == 'configs'):
         return known[stem]
-    close = [stem] if stem in known else difflib.get_close_matches(stem, known, n=5, cutoff=0.5) or sorted(known)
+    close = [stem] if stem in known else _close_names(stem) or sorted(known)
     raise FileNotFoundError(f'there is no config file {name!r}; configs of this package that can be named:\n  ' +
                             '\n  '.join(close))
+
+
+def _close_names(stem: str) -> list[str]:
+    """Names of configs like ``stem``, the closest first: up to three of every family, which is a folder."""
+    families = [[path.stem for path in group] for _, group in groupby(list_configs(), key=lambda path: path.parent)]
+    close = [name for family in families for name in difflib.get_close_matches(stem, family, cutoff=0.4)]
+    return difflib.get_close_matches(stem, close, n=max(1, len(close)), cutoff=0)
 
 
 def list_configs() -> list[Path]:
@@ -108,14 +118,24 @@ def _check_override(config: Config, key: str, path: Path) -> None:
         if not hasattr(node, 'keys'):
             return  # replaces a plain value by a dict: the reader of that value checks it
         if part not in node:
-            readable = list(inspect.signature(ARGUMENTS[where]).parameters) if where in ARGUMENTS else []
-            if i == 0 or 'type' in node or part in readable or where == 'default_hooks':
+            readable = _arguments(node, where)
+            unchecked = 'type' in node and not (readable and where in LOOP_SECTIONS)
+            if i == 0 or unchecked or part in readable or where == 'default_hooks':
                 return
             raise ValueError(f'--cfg-options {key}: the config {path} has no {part!r} in {where!r}; '
-                             f'{_suggestion(part, [*node, *readable], parts[:i])}')
+                             f'{_suggestion(part, {*node, *readable}, parts[:i])}')
         node = node[part]
 
 
+def _arguments(node: dict, where: str) -> list[str]:
+    """Names that a section without a ``type``, or a loop, can hold beside those it has; empty if that is not known."""
+    reader = LOOPS.get(node.get('type', '')) if where in LOOP_SECTIONS else ARGUMENTS.get(where)
+    parameters = inspect.signature(reader).parameters.values() if reader else ()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return []
+    return [parameter.name for parameter in parameters if parameter.name not in ('self', 'runner', 'dataloader')]
+
+
 def _suggestion(part: str, choices: Iterable[str], parents: list[str]) -> str:
-    close = difflib.get_close_matches(part, choices, n=1)
+    close = difflib.get_close_matches(part, sorted(choices), n=1)
     return f'did you mean {".".join([*parents, close[0]])!r}?' if close else f'there are {sorted(choices)}'

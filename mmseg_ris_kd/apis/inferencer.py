@@ -13,14 +13,15 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS, TRANSFORMS
 from PIL import Image
 
+from ..engine.checkpoint import load_checkpoint_strictly
 from ..expressions import check_expressions
+from ..models.pretrained import inference_model
 from ..visualization import Panel, draw_sheet
-from .checkpoint import load_checkpoint_strictly
 from .cli import quiet_known_warnings
 from .config import load_config
 
 
-@dataclass
+@dataclass(repr=False)
 class ReferringPrediction:
     """The answer to one expression.
 
@@ -32,6 +33,11 @@ class ReferringPrediction:
     expression: str
     mask: np.ndarray
     probability: np.ndarray
+
+    def __repr__(self) -> str:
+        height, width = self.mask.shape
+        share = 100 * self.mask.mean()
+        return f'ReferringPrediction({self.expression!r}, mask {height} x {width}, {share:.1f} % inside)'
 
 
 class ReferringInferencer:
@@ -58,7 +64,7 @@ class ReferringInferencer:
         self.config = load_config(model)
         init_default_scope(self.config.get('default_scope', 'mmseg'))
         self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-        self.model = MODELS.build(without_pretrained_weights(self.config.model))
+        self.model = MODELS.build(inference_model(self.config.model))
         load_checkpoint_strictly(self.model, weights)
         self.model.to(self.device).eval()
         skipped = ('LoadReferringImage', 'LoadReferringMask')
@@ -132,18 +138,6 @@ def read_image(image: str | Path | np.ndarray) -> np.ndarray:
             return np.array(opened.convert('RGB'))
     except (OSError, SyntaxError) as error:
         raise ValueError(f'{image} cannot be read as an image: {error}') from error
-
-
-def without_pretrained_weights(model: dict) -> dict:
-    """Return a model config that builds the architecture without fetching pretrained weights.
-
-    A checkpoint that is loaded strictly brings all weights; only configs and tokenizers are still read.
-    """
-    model = {key: dict(value) if isinstance(value, dict) else value for key, value in model.items()}
-    model['backbone'].pop('init_cfg', None)
-    if model['text_encoder'].get('pretrained'):
-        model['text_encoder']['load_weights'] = False
-    return model
 
 
 def _foreground(logits: torch.Tensor) -> torch.Tensor:

@@ -134,3 +134,17 @@ def _pretrained_configs(module: nn.Module) -> list[dict]:
     init_cfg = getattr(module, 'init_cfg', None)
     configs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
     return [config for config in configs if config.get('type') in ('Pretrained', PretrainedInit)]
+
+
+def inference_model(model: dict) -> dict:
+    """Return the config of the model that a checkpoint is loaded into to be tested: no weights are fetched for it.
+
+    Of a distiller that is its student; a checkpoint that is loaded strictly brings all weights, so that only configs
+    and tokenizers are still read.
+    """
+    model = model['student'] if 'student' in model else model
+    model = {key: dict(value) if isinstance(value, dict) else value for key, value in model.items()}
+    model['backbone'].pop('init_cfg', None)
+    if model['text_encoder'].get('pretrained'):
+        model['text_encoder']['load_weights'] = False
+    return model

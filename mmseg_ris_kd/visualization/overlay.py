@@ -10,7 +10,10 @@ from PIL import Image
 TARGET_COLOR = (255, 222, 33)
 PREDICTION_COLOR = (235, 40, 175)
 HALO_COLOR = (16, 16, 20)
+LIGHT_COLOR = (255, 255, 255)
 FILL_OPACITY = 0.45
+HATCH_OPACITY = 0.6
+HATCH_PERIOD = 5  # line widths from one hatch line to the next
 # Sub-pixels per display pixel and axis: masks are drawn this much larger and averaged, which smooths their edges.
 SUPERSAMPLING = 3
 
@@ -21,7 +24,9 @@ def draw_overlay(image: np.ndarray,
                  target: np.ndarray | None = None,
                  prediction: np.ndarray | None = None,
                  line_width: float = 2.5) -> np.ndarray:
-    """Scale an image and draw the prediction as a translucent fill and the target as an outline over it.
+    """Scale an image and draw the prediction as a hatched, translucent fill and the target as an outline over it.
+
+    Edge and hatching of the prediction pair a dark line with a light one: one of them shows on any colour.
 
     Args:
         image: RGB image, uint8, (H, W, 3).
@@ -38,7 +43,12 @@ def draw_overlay(image: np.ndarray,
     if prediction is not None and np.any(prediction):
         distance = signed_distance(prediction, size)
         _blend(canvas, PREDICTION_COLOR, FILL_OPACITY * _coverage(distance, size))
-        _blend(canvas, PREDICTION_COLOR, _coverage(np.abs(distance + line_width / 4) - line_width / 4, size))
+        hatch = _hatch(distance.shape, HATCH_PERIOD * line_width)
+        for color, low, high in ((LIGHT_COLOR, -0.4, 0), (HALO_COLOR, 0, 0.4)):
+            line = np.maximum(_band(hatch, low * line_width, high * line_width), distance)
+            _blend(canvas, color, HATCH_OPACITY * _coverage(line, size))
+        for color, low, high in ((LIGHT_COLOR, -0.9, -0.5), (PREDICTION_COLOR, -0.5, 0), (HALO_COLOR, 0, 0.4)):
+            _blend(canvas, color, _coverage(_band(distance, low * line_width, high * line_width), size))
     if target is not None and np.any(target):
         distance = signed_distance(target, size)
         _blend(canvas, HALO_COLOR, 0.85 * _coverage(np.abs(distance) - 0.9 * line_width, size))
@@ -80,6 +90,18 @@ def signed_distance(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     outer = cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) - 0.5
     inner = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) - 0.5
     return np.where(inside, -inner, outer)[1:-1, 1:-1].astype(np.float32) / SUPERSAMPLING
+
+
+def _hatch(shape: tuple[int, int], period: float) -> np.ndarray:
+    """Signed distance of every sub-pixel to the nearest diagonal line of a pattern, in pixels of the drawing."""
+    rows, columns = np.ogrid[:shape[0], :shape[1]]
+    across = ((rows + columns) / (SUPERSAMPLING * 2**0.5)).astype(np.float32)
+    return (across + period / 2) % period - period / 2
+
+
+def _band(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Negative where ``values`` lie between ``low`` and ``high``: the distance to that band."""
+    return np.maximum(low - values, values - high)
 
 
 def _coverage(distance: np.ndarray, size: tuple[int, int]) -> np.ndarray:

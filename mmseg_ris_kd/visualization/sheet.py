@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .overlay import FILL_OPACITY, HALO_COLOR, PREDICTION_COLOR, TARGET_COLOR, draw_overlay
+from .overlay import draw_overlay
 from .text import load_font, wrap
 
 BACKGROUND = (255, 255, 255)
@@ -25,7 +25,7 @@ class Panel:
         image: RGB image, uint8, (H, W, 3).
         expression: The expression, any length, any script.
         target: Target mask (H, W), nonzero inside; drawn as an outline. None where there is none to show.
-        prediction: Predicted mask (H, W), nonzero inside; drawn as a translucent fill.
+        prediction: Predicted mask (H, W), nonzero inside; drawn as a hatched fill.
         caption: Short remark beside the expression, e.g. ``'IoU 87.3'``.
 
     Raises:
@@ -166,18 +166,13 @@ def _draw_header(panels: Sequence[Panel], width: int, panel_size: int, title: st
 
 def _swatch(size: int, panel_size: int, *, target: bool) -> Image.Image:
     """A small sample of the target's outline or the prediction's fill, drawn as on the panels."""
-    swatch = Image.new('RGB', (2 * size, size + 4), (150, 153, 160))
-    pen = ImageDraw.Draw(swatch)
-    box = (0, 0, swatch.width - 1, swatch.height - 1)
-    line = max(2, round(_line_width(panel_size)))
-    if target:
-        pen.rectangle(box, outline=HALO_COLOR, width=line + 2)
-        pen.rectangle((1, 1, swatch.width - 2, swatch.height - 2), outline=TARGET_COLOR, width=line)
-    else:
-        grey = np.array(swatch.getpixel((0, 0)))
-        fill = np.rint(grey + FILL_OPACITY * (np.array(PREDICTION_COLOR) - grey)).astype(int)
-        pen.rectangle(box, fill=tuple(int(value) for value in fill), outline=PREDICTION_COLOR, width=max(1, line // 2))
-    return swatch
+    line = _line_width(panel_size)
+    swatch = np.full((size + 4, 2 * size, 3), (150, 153, 160), np.uint8)
+    mask = np.zeros(swatch.shape[:2], bool)
+    edge = round(line)  # room for the halo
+    mask[edge:-edge, edge:-edge] = True
+    masks = dict(target=mask) if target else dict(prediction=mask)
+    return Image.fromarray(draw_overlay(swatch, swatch.shape[1::-1], line_width=line, **masks))
 
 
 def _fit(image: np.ndarray, panel_size: int) -> tuple[int, int]:

@@ -1,7 +1,10 @@
 """Tools end with one message where the input is to blame, and with a traceback where it is not."""
 from __future__ import annotations
 
+import argparse
+
 import pytest
+from mmengine.config import Config
 from torch.utils.data import DataLoader, Dataset
 
 from mmseg_ris_kd.apis import cli
@@ -62,3 +65,28 @@ def test_interruption_says_how_to_go_on(capsys):
     with pytest.raises(SystemExit) as exit_:
         cli.run(failing(KeyboardInterrupt()))
     assert exit_.value.code == 130 and '--resume' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('item', ['foo', '=1', 'work_dirs/r18/epoch_40.pth'])
+def test_an_override_without_equals_sign_is_a_usage_error(item, capsys):
+    parser = argparse.ArgumentParser()
+    cli.add_config_arguments(parser)
+    with pytest.raises(SystemExit) as exit_:
+        parser.parse_args(['r18_bert-mini_refcoco', '--cfg-options', 'a=1', item])
+    assert exit_.value.code == 2
+    assert f"argument --cfg-options: '{item}' is not of the form key=value, such as" in capsys.readouterr().err
+
+
+def test_overrides_are_typed_and_add_up():
+    parser = argparse.ArgumentParser()
+    cli.add_config_arguments(parser)
+    args = parser.parse_args(['x', '--cfg-options', 'a.b=1e-3', 'c=(1,2)', '--cfg-options', 'd=x=y'])
+    assert args.cfg_options == {'a.b': 1e-3, 'c': (1, 2), 'd': 'x=y'}
+
+
+def test_data_root_is_set_for_the_loaders_that_exist():
+    config = Config(dict(train_dataloader=dict(dataset=dict(data_root='a')), val_dataloader=None))
+    cli.set_data_root(config, None)
+    assert config.train_dataloader.dataset.data_root == 'a'
+    cli.set_data_root(config, 'b')
+    assert config.train_dataloader.dataset.data_root == 'b' and config.val_dataloader is None

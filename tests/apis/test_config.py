@@ -23,6 +23,14 @@ def test_unknown_path_or_name_suggests_close_ones(name):
         find_config(name)
 
 
+def test_suggestions_come_from_every_family():
+    with pytest.raises(FileNotFoundError) as error:
+        find_config('lavt_refcoco')
+    names = [line.strip() for line in str(error.value).splitlines()[1:]]
+    assert names[0] == 'lavt_swin-b_bert_refcoco'
+    assert {NAME, 'mobilenetv3_bert-mini_refcoco'} < set(names) < {path.stem for path in list_configs()}
+
+
 def test_work_dir_follows_the_name(tmp_path):
     assert load_config(NAME).work_dir.endswith(NAME)
 
@@ -36,6 +44,7 @@ def test_overrides_are_merged():
         'randomness.deterministic': True,
         'env_cfg.cudnn_benchmark': False,
         'val_dataloader.prefetch_factor': 4,
+        'train_cfg.val_begin': 3,
         'default_hooks.runtime.type': 'RuntimeInfoHook',
     })
     assert config.optim_wrapper.optimizer.lr == 1e-3
@@ -52,6 +61,9 @@ def test_overrides_are_merged():
     ('data_root', 'nothing reads'),  # a variable of the config, long expanded into the datasets
     ('max_epochs', 'nothing reads'),
     ('randomness.sed', "did you mean 'randomness.seed'"),
+    ('train_cfg.max_epoch', "did you mean 'train_cfg.max_epochs'"),
+    ('train_cfg.val_beginn', "did you mean 'train_cfg.val_begin'"),  # an argument of the loop, not in the config
+    ('test_cfg.fp6', "did you mean 'test_cfg.fp16'"),
 ])
 def test_misspelt_override(key, hint):
     with pytest.raises(ValueError, match=hint):

@@ -7,7 +7,7 @@ import torch
 from mmseg.registry import MODELS
 from PIL import Image
 
-from mmseg_ris_kd.apis import ReferringInferencer, load_config, without_pretrained_weights
+from mmseg_ris_kd.apis import ReferringInferencer, ReferringPrediction, inference_model, load_config
 
 EXPRESSIONS = ['the red circle', 'blue square on the left']
 CONFIG = 'r18-slim_bert-tiny_refshapes'
@@ -43,6 +43,13 @@ def test_one_prediction_per_expression_at_the_size_of_the_image(inferencer, fold
         assert prediction.mask.shape == prediction.probability.shape == (50, 70) and prediction.mask.dtype == bool
         assert np.array_equal(prediction.mask, prediction.probability > 0.5)
     assert not np.allclose(predictions[0].probability, predictions[1].probability)
+
+
+def test_a_prediction_prints_in_one_line():
+    mask = np.zeros((4, 6), bool)
+    mask[:2, :3] = True
+    prediction = ReferringPrediction('the dog', mask, mask.astype(np.float32))
+    assert repr([prediction]) == "[ReferringPrediction('the dog', mask 4 x 6, 25.0 % inside)]"
 
 
 def test_alone_or_together_from_a_path_or_an_array(inferencer, folder):
@@ -96,6 +103,6 @@ def test_unknown_model(folder):
 
 
 def test_architecture_without_downloads():
-    model = without_pretrained_weights(load_config('r18_bert-mini_refcoco').model)
+    model = inference_model(load_config('r18_bert-mini_refcoco').model)
     assert 'init_cfg' not in model['backbone'] and model['text_encoder']['load_weights'] is False
     assert load_config('r18_bert-mini_refcoco').model.backbone.init_cfg.type == 'Pretrained'  # the config is untouched

@@ -4,6 +4,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,19 @@ def test_cfg_options_reach_the_dataset(config, tmp_path, capsys):
     assert '10 of 10 records' in capsys.readouterr().out
 
 
+def test_data_root_reaches_the_dataset(config, tmp_path, capsys):
+    write_refer(tmp_path / 'other', 4)
+    browse_dataset.main([config, '--output-dir', str(tmp_path / 'out'), '--data-root', str(tmp_path / 'other')])
+    assert '2 of 2 records' in capsys.readouterr().out
+
+
+def test_the_help_shows_an_override_of_the_loader_that_is_read(config, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        browse_dataset.parse_args(['--help'])
+    example, = re.findall(r'test_dataloader\.\S+=\w+', capsys.readouterr().out)
+    browse_dataset.main([config, '--split', 'testA', '--output-dir', str(tmp_path / 'out'), '--cfg-options', example])
+
+
 def test_real_sample(shared_data, tmp_path, capsys):
     (tmp_path / 'config.py').write_text(CONFIG.format(root=shared_data / 'refer'))
     options = [f'test_dataloader.dataset.cache_dir={tmp_path / "cache"}']
@@ -104,6 +118,7 @@ def test_real_sample(shared_data, tmp_path, capsys):
     (['--split', 'testC'], 'testC'),
     (['--loader', 'val'], 'has no val_dataloader.dataset; --loader can be: train, test'),
     (['--cfg-options', 'train_dataloader.dataset.data_root=/nowhere'], '/nowhere'),
+    (['--data-root', '/nowhere'], '/nowhere'),
     (['--cfg-options', 'train_dataloader.dataset.spilt=val'], 'spilt'),
     (['--cfg-options', 'train_dataloader.dataset.type=RefCOCCODataset'], 'RefCOCCODataset'),
 ])

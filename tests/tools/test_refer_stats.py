@@ -96,3 +96,4 @@ def test_command_line(root):
     assert 'myrefs' in run.stdout
     helped = subprocess.run([sys.executable, str(TOOL), '--help'], capture_output=True, text=True, env=environment)
     assert '--strict' in helped.stdout and 'Expected layout' in helped.stdout
+    assert 'Image files are not looked at' in ' '.join(helped.stdout.split())

@@ -61,6 +61,9 @@ def test_test_equals_the_validation_of_training(trained, small_config, run_tool,
     for name in ('mIoU', 'oIoU', 'Pr@0.5', 'Pr@0.9'):
         assert results['val'][name] == pytest.approx(validation(trained)[-1][name], abs=1e-4)
     assert 'mIoU' in done.stdout and f'{results["testA"]["mIoU"]:.2f}' in done.stdout
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    for heading in ('Runtime environment:', 'Config:', 'Hooks will be executed'):
+        assert heading in log and heading not in done.stdout
     predictions = list(read_predictions(tmp_path / 'predictions_val.jsonl'))
     assert results['val']['mIoU'] == pytest.approx(
         100 * sum(p['iou'] for p in predictions) / len(predictions), abs=1e-4)

@@ -7,6 +7,7 @@ import pytest
 from mmseg_ris_kd.visualization.overlay import (
     FILL_OPACITY,
     HALO_COLOR,
+    LIGHT_COLOR,
     PREDICTION_COLOR,
     SUPERSAMPLING,
     TARGET_COLOR,
@@ -42,12 +43,25 @@ def test_outline_lies_on_the_border_and_leaves_inside_and_outside_untouched():
     assert near(middle_row[:15], (GREY,) * 3).all() and near(middle_row[65:], (GREY,) * 3).all()
 
 
-def test_prediction_is_a_translucent_fill_with_an_edge_inside_the_mask():
+def test_prediction_is_a_hatched_fill_with_a_light_and_a_dark_edge():
     drawn = draw_overlay(grey(80, 80), (80, 80), prediction=square(80, 80, 20, 20, 60, 60), line_width=4)
-    fill = np.rint(GREY + FILL_OPACITY * (np.array(PREDICTION_COLOR) - GREY))
-    assert near(drawn[26:54, 26:54], fill).all()
     assert near(drawn[40, 20:22], PREDICTION_COLOR, 2).all()
-    assert near(drawn[40, :20], (GREY,) * 3).all() and near(drawn[40, 60:], (GREY,) * 3).all()
+    assert near(drawn[40, 22], LIGHT_COLOR, 2) and near(drawn[40, 19], HALO_COLOR, 2)
+    assert near(drawn[40, :18], (GREY,) * 3).all() and near(drawn[40, 62:], (GREY,) * 3).all()
+    fill = np.rint(GREY + FILL_OPACITY * (np.array(PREDICTION_COLOR) - GREY))
+    inside = drawn[26:54, 26:54]
+    assert 0.5 < near(inside, fill).mean() < 0.9  # between the hatch lines
+    assert (inside > fill + 30).all(axis=-1).any() and (inside < fill - 30).all(axis=-1).any()
+
+
+@pytest.mark.parametrize('color', [PREDICTION_COLOR, (240, 130, 190), (130, 60, 170), (0, 0, 0), (255, 255, 255)])
+@pytest.mark.parametrize('with_target', [False, True])
+def test_prediction_shows_on_any_color(color, with_target):
+    """Inside the prediction, brightness differs from the image's by a quarter of its range, outlined target or not."""
+    image, mask = np.full((80, 80, 3), color, np.uint8), square(80, 80, 20, 20, 60, 60)
+    drawn = draw_overlay(image, (80, 80), target=mask if with_target else None, prediction=mask)
+    change = np.abs(drawn[26:54, 26:54].mean(axis=-1) - np.mean(color))
+    assert change.max() > 64
 
 
 def test_target_lies_over_the_prediction():

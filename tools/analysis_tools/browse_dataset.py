@@ -7,7 +7,7 @@ import os.path as osp
 from collections.abc import Sequence
 
 import numpy as np
-from mmengine import Config, DictAction, ProgressBar
+from mmengine import Config, ProgressBar
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
@@ -22,10 +22,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description='Write sheets of a config\'s dataset: image, target outline and expression,\n'
-                    'after its pipeline (so resizing and flips show).',
+                    'after its pipeline: flips show, and resizing where it reaches the target too\n'
+                    '(a test pipeline resizes the image only: it is shown at the target\'s size).',
         epilog='example:\n  python tools/analysis_tools/browse_dataset.py configs/lavt/lavt_swin-b_bert_refcoco.py \\\n'
                '      --split testA --number 24')
-    parser.add_argument('config', help='config file, or the name of a config of this package')
+    cli.add_config_arguments(parser, example='test_dataloader.dataset.expression_field=sent (or of train_dataloader '
+                                             'or val_dataloader, as --loader or --split choose)')
+    cli.add_data_root_argument(parser)
     parser.add_argument('--split', help='split to show instead of the config\'s, e.g. train, val, testA, testB')
     parser.add_argument('--loader', choices=('train', 'val', 'test'),
                         help='whose dataset and pipeline: train_dataloader, val_dataloader or test_dataloader; '
@@ -37,8 +40,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--columns', type=int, default=4, help='panels in a row (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0,
                         help='seed of the choice of records and of the pipeline (default: %(default)s)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        help='override config keys, e.g. train_dataloader.dataset.data_root=data/refer')
     args = parser.parse_args(argv)
     if args.number < 0:
         parser.error(f'--number must be 0 (all) or more, got {args.number}')
@@ -56,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> list[str]:
     """
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options)
+    cli.set_data_root(cfg, args.data_root)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     loader = args.loader or loader_of_split(args.split)
     dataset = DATASETS.build(dataset_config(cfg, loader, args.split, args.config))

@@ -7,25 +7,23 @@ import time
 from collections.abc import Callable
 
 import torch
-from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from prettytable import PrettyTable
 from torch.utils.flop_counter import FlopCounterMode
 
 import mmseg_ris_kd  # noqa: F401  registers the components
-from mmseg_ris_kd.apis import cli, load_config, without_pretrained_weights
+from mmseg_ris_kd.apis import cli, inference_model, load_config
 
 EXPRESSION = 'the man in the red shirt on the left'
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file, or the name of a config of this package')
+    cli.add_config_arguments(parser, example='model.text_encoder.max_length=40')
     parser.add_argument('--size', type=int, default=480, help='height and width of the image (default: %(default)s)')
     parser.add_argument('--runs', type=int, default=7, help='timed runs, of which the median counts (default: 7)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
     return parser.parse_args()
 
 
@@ -35,7 +33,7 @@ def main() -> None:
     cli.quiet_known_warnings()
     config = load_config(args.config, args.cfg_options)
     init_default_scope('mmseg')
-    model = MODELS.build(without_pretrained_weights(config.model)).to(args.device).eval()
+    model = MODELS.build(inference_model(config.model)).to(args.device).eval()
     sizes = PrettyTable(['part', 'parameters (M)'], align='r')
     for name in ('text_encoder', 'backbone', 'decode_head'):
         sizes.add_row([name, f'{count(getattr(model, name)):.2f}'])

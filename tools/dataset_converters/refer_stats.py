@@ -23,7 +23,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         epilog='Expected layout: <data_root>/<dataset>/refs(<splitBy>).p, or grefs(<splitBy>).json, beside '
                'instances.json. Verdicts: match, differs, absent (a published split that the file lacks), unknown '
-               '(nothing published). A fault is a ref whose annotation, image or expression is missing or broken.')
+               '(nothing published). A fault is a ref whose annotation, image record or expression is missing or '
+               'broken. Image files are not looked at: browse_dataset.py and training report those that are missing.')
     parser.add_argument('data_root', type=Path, help='folder that holds one folder per dataset')
     parser.add_argument('--dataset', nargs='+', metavar='NAME',
                         help='folders to look into, such as refcoco refcoco+ (default: all that hold refs files)')

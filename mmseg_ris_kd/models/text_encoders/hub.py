@@ -12,8 +12,9 @@ from torch import nn
 Loaded = TypeVar('Loaded')
 
 _WAYS_ON = (
-    'To go on: give the path of a local folder with the model\'s config, tokenizer and weights; or copy the Hugging '
-    'Face cache of a connected machine and set HF_HUB_OFFLINE=1; or build from scratch with config=dict(...) and '
+    'To go on: name a local folder with the model\'s config, tokenizer and weights, '
+    '--cfg-options model.text_encoder.pretrained=/path/to/folder; or copy the Hugging Face cache of a connected '
+    'machine and set HF_HUB_OFFLINE=1; or build from scratch with model.text_encoder.config=dict(...) and '
     'vocab_file=... instead of pretrained')
 
 

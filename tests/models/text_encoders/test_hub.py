@@ -37,7 +37,8 @@ def test_unreachable_hub(offline, encoder):
         encoder(pretrained=NAME)
     message = str(error.value)
     assert NAME in message and 'http://127.0.0.1:9 cannot be reached' in message
-    for way_on in ('local folder', 'HF_HUB_OFFLINE=1', 'config=dict(...) and vocab_file='):
+    for way_on in ('--cfg-options model.text_encoder.pretrained=/path/to/folder', 'HF_HUB_OFFLINE=1',
+                   'config=dict(...) and vocab_file='):
         assert way_on in message
     assert len(message.splitlines()) == 1
     assert error.value.__cause__ is None and error.value.__context__ is None

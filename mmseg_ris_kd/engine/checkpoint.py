@@ -12,7 +12,8 @@ def load_checkpoint_strictly(model: nn.Module, path: str | Path) -> dict:
     """Load a checkpoint that must hold exactly the parameters and buffers of ``model``.
 
     Args:
-        model: The model; data-parallel wrappers are looked through.
+        model: The model; data-parallel wrappers are looked through. Of a distillation's checkpoint a segmentor gets the
+            student.
         path: A file, or a URL that mmengine can load.
 
     Returns:
@@ -24,7 +25,8 @@ def load_checkpoint_strictly(model: nn.Module, path: str | Path) -> dict:
     """
     checkpoint = read_checkpoint(path)
     check_state_dict(model, checkpoint, path)
-    getattr(model, 'module', model).load_state_dict(_weights(checkpoint), strict=True)
+    model = getattr(model, 'module', model)
+    model.load_state_dict(weights_for(model, checkpoint), strict=True)
     return checkpoint
 
 
@@ -45,8 +47,8 @@ def read_checkpoint(path: str | Path) -> dict:
 
 def check_state_dict(model: nn.Module, checkpoint: dict, path: str | Path) -> None:
     """Raise a ``ValueError`` that says how a checkpoint differs from ``model``, if it does."""
-    given = _weights(checkpoint)
-    wanted = getattr(model, 'module', model).state_dict()
+    model = getattr(model, 'module', model)
+    given, wanted = weights_for(model, checkpoint), model.state_dict()
     missing = [key for key in wanted if key not in given]
     unknown = [key for key in given if key not in wanted]
     reshaped = [f'{key} {tuple(getattr(given[key], "shape", ()))} instead of {tuple(wanted[key].shape)}'
@@ -65,9 +67,12 @@ def check_state_dict(model: nn.Module, checkpoint: dict, path: str | Path) -> No
     raise ValueError('\n'.join(lines))
 
 
-def _weights(checkpoint: dict) -> dict:
-    weights = checkpoint.get('state_dict', checkpoint)
-    return {key[len('module.'):] if key.startswith('module.') else key: value for key, value in weights.items()}
+def weights_for(model: nn.Module, checkpoint: dict) -> dict:
+    """Return the entries of a checkpoint as ``model`` names them: of a distillation, a segmentor takes the student."""
+    weights = {key.removeprefix('module.'): value for key, value in checkpoint.get('state_dict', checkpoint).items()}
+    if any(key.startswith('student.') for key in weights) and not hasattr(model, 'student'):
+        return {key[len('student.'):]: value for key, value in weights.items() if key.startswith('student.')}
+    return weights
 
 
 def latest_checkpoint(work_dir: str | Path) -> str | None:
