@@ -169,3 +169,32 @@ def test_one_image_serves_many_expressions(heads):
     repeated_fused, repeated_attention = module(visual.repeat(2, 1, 1, 1), make_text())
     torch.testing.assert_close(fused, repeated_fused)
     torch.testing.assert_close(attention, repeated_attention)
+
+
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+def test_gradient_of_instance_norm_in_every_layout(layout):
+    """torch 2.14.1 computes another gradient for a batch when the incoming one has the channels-last layout."""
+    features, weights = make_visual(2, 8, 4, 4), make_visual(2, 8, 4, 4).flip(0)
+
+    def gradient(rows):
+        x = features[rows].clone().requires_grad_()
+        instance_norm(x).backward(weights[rows].clone(memory_format=layout))
+        return x.grad
+
+    torch.testing.assert_close(gradient(slice(0, 2)), torch.cat([gradient(slice(0, 1)), gradient(slice(1, 2))]))
+
+
+def test_gradients_of_a_batch_are_those_of_its_images():
+    torch.manual_seed(0)
+    module = PixelWordAttention(in_channels=8, text_channels=6, out_channels=8)
+    visual, text = make_visual(2, 8, 4, 4), make_text()
+    weights = make_visual(2, 8, 4, 4).flip(0)
+
+    def gradient(rows):
+        x = visual[rows].clone().requires_grad_()
+        words = TextFeatures(text.tokens[rows], text.mask[rows], text.word_ids[rows], text.sentence[rows])
+        (module(x, words)[0] * weights[rows]).sum().backward()
+        return x.grad
+
+    alone = torch.cat([gradient(slice(0, 1)), gradient(slice(1, 2))])
+    torch.testing.assert_close(gradient(slice(0, 2)), alone, rtol=1e-3, atol=1e-4)

@@ -137,8 +137,9 @@ class PixelWordAttention(nn.Module):
 def instance_norm(features: Tensor, eps: float = 1e-5) -> Tensor:
     """Normalize every channel of every sample over space: ``(x - mean) / sqrt(var + eps)``.
 
-    Computed in at least float32. Unlike ``torch.nn.functional.instance_norm`` a single pixel is no error: it gives
-    zero, with zero gradient.
+    Computed in at least float32; a single pixel gives zero, with zero gradient. A layer norm over space and not
+    ``torch.nn.functional.instance_norm``, whose gradient is wrong on CPU for a batch whose incoming gradient has the
+    channels-last layout (torch 2.14.1), as those of 1x1 convolutions often have.
 
     Args:
         features: Tensor with shape (B, C, H, W).
@@ -147,10 +148,9 @@ def instance_norm(features: Tensor, eps: float = 1e-5) -> Tensor:
     Returns:
         Tensor with the shape and dtype of ``features``.
     """
-    values = _at_least_float32(features)
-    if features.shape[-2] * features.shape[-1] == 1:
-        return ((values - values.mean(dim=(2, 3), keepdim=True)) * eps**-0.5).to(features.dtype)
-    return nn.functional.instance_norm(values, eps=eps).to(features.dtype)
+    values = _at_least_float32(features).flatten(2)  # B x C x HW
+    normalized = nn.functional.layer_norm(values, values.shape[2:], eps=eps)
+    return normalized.unflatten(2, features.shape[2:]).to(features.dtype)
 
 
 def _at_least_float32(features: Tensor) -> Tensor:
