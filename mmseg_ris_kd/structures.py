@@ -38,6 +38,7 @@ class RISFeatures:
         attention: Pixel-word attention A_i with shape (B, heads, H_i * W_i, L), a softmax over the real words.
         decoded: Decoder features with shape (B, C, H_i, W_i).
         logits: Mask logits Z with shape (B, 1 or 2, H, W), at the resolution of the decoder or of the input.
+        target: Target masks with shape (B, H, W) and values {0, 1}, 255 where ignored; filled in by a distiller.
     """
     visual: tuple[Tensor, ...]
     text: TextFeatures
@@ -45,3 +46,4 @@ class RISFeatures:
     attention: tuple[Tensor, ...] = ()
     decoded: tuple[Tensor, ...] = ()
     logits: Tensor | None = None
+    target: Tensor | None = None

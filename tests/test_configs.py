@@ -17,6 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmseg_ris_kd.apis import list_configs, load_config
 
 CONFIGS = {path.stem: path for path in list_configs()}
+DISTILLATIONS = [name for name in CONFIGS if '_to_' in name]
+STUDENTS = {'r18': 'r18_bert-mini', 'r18-slim': 'r18-slim_gru'}  # by their short name in distillations
 # what the hub's config.json of each pretrained text encoder says; the hub itself is not asked
 TEXT_CONFIGS = {
     'bert-base-uncased': dict(),
@@ -37,6 +39,8 @@ def vocab_file(tmp_path_factory) -> str:
 def offline(model: dict, vocab_file: str) -> dict:
     """The same architecture, with random weights instead of those that would be downloaded."""
     model = copy.deepcopy(model)
+    if 'student' in model:
+        return dict(model, student=offline(model['student'], vocab_file), teacher=offline(model['teacher'], vocab_file))
     model['backbone'].pop('init_cfg', None)
     text_encoder = model['text_encoder']
     text_encoder['vocab_file'] = vocab_file
@@ -113,7 +117,20 @@ def test_a_further_expression_costs_a_quarter_of_the_first(vocab_file):
     assert further <= first / 4
 
 
-@pytest.mark.parametrize('name', [name for name in CONFIGS if name.endswith('_refshapes')])
+@pytest.mark.parametrize('name', DISTILLATIONS)
+def test_a_distillation_is_the_student_alone_but_for_the_losses(name, vocab_file):
+    """The same student, data and schedule: what a comparison with the student alone needs."""
+    config, model = load_config(str(CONFIGS[name])), build_model(name, vocab_file)
+    student_name, dataset = name.split('_to_')[1].split('_')
+    student = load_config(f'{STUDENTS[student_name]}_{dataset}')
+    assert config.model.student == student.model
+    for key in ('train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'val_evaluator', 'randomness'):
+        assert config[key] == student[key], key
+    assert model.distill_losses and not any('teacher' in key for key in model.state_dict())
+
+
+@pytest.mark.parametrize(
+    'name', [name for name in CONFIGS if name.endswith('_refshapes') and name not in DISTILLATIONS])
 def test_refshapes_models_are_small_enough_for_a_cpu(name, vocab_file):
     model = build_model(name, vocab_file).eval()
     assert mmacs(lambda: model.extract(torch.randn(1, 3, 96, 96), ['the man in the red shirt'])) <= 60

@@ -2,18 +2,15 @@
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 
 import torch
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from prettytable import PrettyTable
-from torch.utils.flop_counter import FlopCounterMode
 
 import mmseg_ris_kd  # noqa: F401  registers the components
 from mmseg_ris_kd.apis import cli, inference_model, load_config
+from mmseg_ris_kd.engine.cost import count_macs, count_parameters, median_seconds
 
 EXPRESSION = 'the man in the red shirt on the left'
 
@@ -36,8 +33,8 @@ def main() -> None:
     model = MODELS.build(inference_model(config.model)).to(args.device).eval()
     sizes = PrettyTable(['part', 'parameters (M)'], align='r')
     for name in ('text_encoder', 'backbone', 'decode_head'):
-        sizes.add_row([name, f'{count(getattr(model, name)):.2f}'])
-    sizes.add_row(['all', f'{count(model):.2f}'])
+        sizes.add_row([name, f'{count_parameters(getattr(model, name)) / 1e6:.2f}'])
+    sizes.add_row(['all', f'{count_parameters(model) / 1e6:.2f}'])
     print(sizes)
 
     image = torch.randn(1, 3, args.size, args.size, device=args.device)
@@ -47,35 +44,12 @@ def main() -> None:
         visual = model.encode_image(image)
         steps['a further expression'] = lambda: model.decode(visual, [EXPRESSION])
         steps['each of 8 together'] = lambda: model.decode(visual, [EXPRESSION] * 8)
-    first = None
+    seconds = median_seconds(steps, rounds=args.runs, device=args.device)
     for name, step in steps.items():
         share = 1 / 8 if '8' in name else 1
-        seconds = timed(step, args.runs, args.device) * share
-        first = first or seconds
-        costs.add_row([name, f'{gmacs(step) * share:.2f}', f'{1e3 * seconds:.1f}', f'{100 * seconds / first:.0f} %'])
+        costs.add_row([name, f'{count_macs(step) * share / 1e9:.2f}', f'{1e3 * seconds[name] * share:.1f}',
+                       f'{100 * seconds[name] * share / seconds["first expression"]:.0f} %'])
     print(costs)
-
-
-def count(module: torch.nn.Module) -> float:
-    return sum(parameter.numel() for parameter in module.parameters()) / 1e6
-
-
-def gmacs(step: Callable) -> float:
-    with FlopCounterMode(display=False) as counter:
-        step()
-    return counter.get_total_flops() / 2e9
-
-
-def timed(step: Callable, runs: int, device: str) -> float:
-    """Median seconds of ``runs`` runs, after one that is not counted."""
-    seconds = []
-    for _ in range(runs + 1):
-        start = time.perf_counter()
-        step()
-        if device.startswith('cuda'):
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:])
 
 
 if __name__ == '__main__':

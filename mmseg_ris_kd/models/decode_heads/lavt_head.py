@@ -77,6 +77,11 @@ class LAVTHead(ReferringHead):
         return ConvModule(in_channels, self.channels, 3, padding=1, bias=False, norm_cfg=self.norm_cfg,
                           act_cfg=self.act_cfg)
 
+    @property
+    def feature_channels(self) -> dict[str, tuple[int, ...]]:
+        fused = tuple(self.in_channels)
+        return dict(visual=fused, fused=fused, decoded=(self.channels,) * len(self.blocks), logits=(self.out_channels,))
+
     def forward(self, features: RISFeatures) -> RISFeatures:
         """Decode the fused features of a record.
 

@@ -69,6 +69,11 @@ class ReferringHead(BaseDecodeHead):
     def forward(self, features: RISFeatures) -> RISFeatures:
         """Return ``features`` with ``decoded`` and ``logits`` (B, 1 or 2, H', W') filled in."""
 
+    @property
+    @abstractmethod
+    def feature_channels(self) -> dict[str, tuple[int, ...]]:
+        """Channels of what the model hands out, shallow to deep: by field of ``RISFeatures``."""
+
     def loss(self, features: RISFeatures, data_samples: list) -> dict:
         """Compute the mask loss of a record that this head has filled in.
 

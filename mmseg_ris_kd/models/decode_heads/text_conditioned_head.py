@@ -81,6 +81,11 @@ class TextConditionedHead(ReferringHead):
         self.modulations = nn.ModuleList(nn.Linear(text_channels, 2 * channels) for _ in in_channels)
         self.activate = build_activation_layer(act_cfg)
 
+    @property
+    def feature_channels(self) -> dict[str, tuple[int, ...]]:
+        fused = (self.channels,) * len(self.in_channels)
+        return dict(visual=tuple(self.in_channels), fused=fused, decoded=fused, logits=(self.out_channels,))
+
     def forward(self, features: RISFeatures) -> RISFeatures:
         """Fuse and decode.
 

@@ -122,7 +122,10 @@ class ReferringSegmentor(BaseSegmentor):
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict:
         """Compute the mask losses of B images with shape (B, 3, H, W), named ``decode.<loss name>``."""
-        features = self.extract(inputs, expressions_of(data_samples))
+        return self.mask_losses(self.extract(inputs, expressions_of(data_samples)), data_samples)
+
+    def mask_losses(self, features: RISFeatures, data_samples: list[SegDataSample]) -> dict:
+        """Compute the mask losses of what ``extract`` returned, named ``decode.<loss name>``."""
         return {f'decode.{name}': value for name, value in self.decode_head.loss(features, data_samples).items()}
 
     def predict(self, inputs: Tensor, data_samples: list[SegDataSample]) -> list[SegDataSample]:

@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/distillers/swinb_to_r18.py',
+    '../_base_/distill_losses/logit-kd.py',
+    '../_base_/datasets/refcoco.py',
+    '../_base_/schedules/schedule_40e.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(distill_losses=_base_.distill_losses)

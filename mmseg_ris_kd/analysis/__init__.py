@@ -1,0 +1,5 @@
+"""Comparisons of distillations: planned, run and reported."""
+from .report import Summary, draw_figure, markdown_report, summarize
+from .study import Run, Study, load_study
+
+__all__ = ['Run', 'Study', 'Summary', 'draw_figure', 'load_study', 'markdown_report', 'summarize']

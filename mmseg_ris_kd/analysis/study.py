@@ -1,0 +1,134 @@
+"""A comparison of distillations as a plan: which trainings it takes, and which of them share a result."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmengine.config import Config
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its evaluation.
+
+    Args:
+        method: ``'teacher'``, ``'student'`` or the name of a distillation.
+        config: Its config, a path or a name.
+        seed: Seed of the training.
+        options: Overrides of config entries.
+        label: What distinguishes it from other runs of the method, such as ``'loss_weight=3'``.
+    """
+    method: str
+    config: str
+    seed: int
+    options: tuple[tuple[str, object], ...] = ()
+    label: str = ''
+
+    @property
+    def folder(self) -> str:
+        """Work dir below that of the study; runs of the same training have the same."""
+        return str(Path(self.method, *([self.label] if self.label else []), f'seed{self.seed}'))
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """One row of a comparison.
+
+    Args:
+        config: Config of the distillation.
+        options: Overrides of its entries.
+        search_key: Config entry whose value is chosen on the validation split, or None.
+        search_values: The values to try.
+        value_of: Name of another distillation whose chosen value is taken over, for ablations.
+    """
+    config: str
+    options: dict = field(default_factory=dict)
+    search_key: str | None = None
+    search_values: tuple = ()
+    value_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """A teacher, a student alone and distillations of the one into the other, with the same budget.
+
+    Args:
+        teacher: Config of the teacher, trained once.
+        student: Config of the student alone.
+        distillations: What to compare, by name.
+        seeds: Seeds of every student; the first one's runs also serve the search.
+        splits: Splits to evaluate; values are chosen on the first.
+        metric: Metric that the choice is made by.
+    """
+    teacher: str
+    student: str
+    distillations: dict[str, Distillation]
+    seeds: tuple[int, ...]
+    splits: tuple[str, ...] = ('val', 'testA', 'testB')
+    metric: str = 'mIoU'
+
+    def baselines(self) -> Iterator[Run]:
+        """Yield the teacher's run and those of the student alone."""
+        yield Run('teacher', self.teacher, self.seeds[0])
+        for seed in self.seeds:
+            yield Run('student', self.student, seed)
+
+    def search(self, name: str) -> list[Run]:
+        """Return the runs among which the value of a distillation is chosen, in the order of its values."""
+        method = self.distillations[name]
+        return [self._run(name, value, self.seeds[0]) for value in method.search_values]
+
+    def final(self, name: str, value: object = None) -> list[Run]:
+        """Return the runs of a distillation with its chosen value, one per seed."""
+        return [self._run(name, value, seed) for seed in self.seeds]
+
+    def _run(self, name: str, value: object, seed: int) -> Run:
+        method = self.distillations[name]
+        source = self.distillations[method.value_of] if method.value_of else method
+        options = dict(method.options)
+        label = ''
+        if source.search_key is not None and value is not None:
+            options[source.search_key] = value
+            label = f'{source.search_key.rsplit(".", 1)[-1]}={value:g}'
+        return Run(name, method.config, seed, tuple(sorted(options.items())), label)
+
+
+def load_study(path: str | Path, *, seeds: Sequence[int] | None = None, only: Sequence[str] | None = None) -> Study:
+    """Read a study file.
+
+    Args:
+        path: A Python file with ``teacher``, ``student``, ``seeds``, ``distillations`` and, if others than the
+            defaults, ``splits`` and ``metric``; see ``Study`` and ``Distillation``.
+        seeds: Seeds to use instead of the file's.
+        only: Names of the distillations to keep, with those whose value they take over.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: An entry is missing or unknown, or ``only`` names no distillation of the study.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'no study file {str(path)!r}')
+    entries = Config.fromfile(str(path)).to_dict()
+    missing = [key for key in ('teacher', 'student', 'seeds', 'distillations') if key not in entries]
+    if missing:
+        raise ValueError(f'study {path} lacks {missing}')
+    known = Distillation.__dataclass_fields__
+    for name, method in entries['distillations'].items():
+        if set(method) - set(known) or 'config' not in method:
+            raise ValueError(f'study {path}: distillations[{name!r}] needs config and may have {sorted(known)}, but '
+                             f'has {sorted(method)}')
+    methods = {name: Distillation(**{key: tuple(value) if isinstance(value, list) else value
+                                     for key, value in method.items()})
+               for name, method in entries['distillations'].items()}
+    unknown = [name for name in [*(only or ()), *(m.value_of for m in methods.values() if m.value_of)]
+               if name not in methods]
+    if unknown:
+        raise ValueError(f'study {path} has no distillation {unknown}; it has {list(methods)}')
+    if only is not None:
+        wanted = {*only, *(methods[name].value_of for name in only)}
+        methods = {name: method for name, method in methods.items() if name in wanted}
+    options = {key: entries[key] for key in ('metric', ) if key in entries}
+    if 'splits' in entries:
+        options['splits'] = tuple(entries['splits'])
+    return Study(entries['teacher'], entries['student'], methods, tuple(seeds or entries['seeds']), **options)

@@ -1,0 +1,92 @@
+"""What a computation costs: multiply-accumulates, seconds and bytes."""
+from __future__ import annotations
+
+import statistics
+import time
+import weakref
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def count_macs(step: Callable[[], object]) -> int:
+    """Return the multiply-accumulates of ``step()``."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops() // 2
+
+
+def median_seconds(steps: dict[str, Callable[[], object]], *, rounds: int, device: str) -> dict[str, float]:
+    """Return the median seconds of each step, all of them taken in turn in every round.
+
+    Slow drifts of the machine, such as its temperature, meet all steps alike, so that their ratios can be trusted.
+
+    Args:
+        steps: What to time, by name.
+        rounds: Rounds that count, after one that does not.
+        device: Device of the work; a GPU's is waited for.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds + 1):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            if device.startswith('cuda'):
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values[1:]) for name, values in seconds.items()}
+
+
+def peak_bytes(step: Callable[[], object], *, device: str) -> int:
+    """Return how many bytes of tensors ``step()`` allocates at most at a time, beyond those that were there before."""
+    if device.startswith('cuda'):
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    with _LiveTensors() as live:
+        step()
+    return live.peak
+
+
+class _LiveTensors(TorchDispatchMode):
+    """Counts the bytes of the storages that operations make, for as long as these live."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        tensors = (leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor))
+        given = {tensor.untyped_storage()._cdata for tensor in tensors}
+        outputs = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(outputs):
+            if isinstance(leaf, torch.Tensor):
+                self._note(leaf.untyped_storage(), given)
+        return outputs
+
+    def _note(self, storage: torch.UntypedStorage, given: set[int]) -> None:
+        key = storage._cdata
+        if key in given or key in self._known:
+            return  # a view, or made in place
+        size = storage.nbytes()
+        self._known.add(key)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.now -= size

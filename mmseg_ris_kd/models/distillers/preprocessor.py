@@ -1,0 +1,40 @@
+"""One batch, prepared for two models."""
+from __future__ import annotations
+
+import torch.nn.functional as F
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor, nn
+
+
+class DistillationPreprocessor(BaseDataPreprocessor):
+    """Prepare the student's inputs, and the teacher's where the two are normalized or sized differently.
+
+    Args:
+        student: The student's data preprocessor; alone in charge outside training.
+        teacher: The teacher's data preprocessor, or None if it would do the same.
+        teacher_size: (height, width) of the teacher's inputs in pixels; None: as the pipeline made them.
+    """
+
+    def __init__(self, student: nn.Module, *, teacher: nn.Module | None, teacher_size: tuple[int, int] | None):
+        super().__init__()
+        self.student = student
+        self.teacher = teacher
+        self.teacher_size = teacher_size
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Return the student's ``inputs`` and ``data_samples``, in training with ``teacher_inputs`` or None."""
+        if not training:
+            return self.student(data, False)
+        teacher_inputs = None
+        if self.teacher is not None:
+            # without samples and in test mode it neither pads nor touches the targets
+            teacher_inputs = self._resize(self.teacher(dict(inputs=data['inputs']), False)['inputs'])
+        data = self.student(data, True)
+        if self.teacher is None and self.teacher_size is not None:
+            teacher_inputs = self._resize(data['inputs'])
+        return dict(data, teacher_inputs=teacher_inputs)
+
+    def _resize(self, inputs: Tensor) -> Tensor:
+        if self.teacher_size is None or tuple(inputs.shape[2:]) == tuple(self.teacher_size):
+            return inputs
+        return F.interpolate(inputs, size=self.teacher_size, mode='bilinear', align_corners=False, antialias=True)

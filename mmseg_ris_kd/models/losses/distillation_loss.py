@@ -1,0 +1,175 @@
+"""What every distillation loss shares: two records in, named and weighted scalars out."""
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...structures import RISFeatures
+from .adapters import ChannelAdapters
+from .weight_schedule import WeightSchedule
+
+Channels = Mapping[str, Sequence[int]]
+FEATURES = ('visual', 'fused', 'decoded', 'logits')
+
+
+class DistillationLoss(nn.Module, ABC):
+    """Base of the losses that compare what a student and its teacher computed for the same images and expressions.
+
+    A loss is called with two ``RISFeatures`` records and returns its terms by name, each multiplied by the loss's
+    weight at this point of the training. It computes in at least float32, whatever the autocast state.
+
+    Args:
+        loss_weight: Weight of the loss.
+        schedule: Config of a ``WeightSchedule``, which warms the weight up or lets it decay; None: constant.
+
+    Raises:
+        ValueError: ``loss_weight`` is negative, or ``schedule`` is invalid.
+    """
+
+    def __init__(self, *, loss_weight: float = 1., schedule: dict | None = None):
+        super().__init__()
+        if loss_weight < 0:
+            raise ValueError(f'{type(self).__name__}: loss_weight must not be negative, but got {loss_weight}')
+        self.loss_weight = loss_weight
+        self.schedule = WeightSchedule(**schedule) if schedule else None
+
+    def forward(self, student: RISFeatures, teacher: RISFeatures) -> dict[str, Tensor]:
+        """Compare two records.
+
+        Args:
+            student: What the student computed, with gradients.
+            teacher: What the teacher computed; no gradient reaches it.
+
+        Returns:
+            Scalars by name, ``'loss_<term>'``.
+        """
+        weight = self.loss_weight * (self.schedule.factor() if self.schedule else 1.)
+        with torch.autocast(student.visual[0].device.type, enabled=False):
+            return {f'loss_{name}': weight * value for name, value in self.terms(student, teacher).items()}
+
+    @abstractmethod
+    def terms(self, student: RISFeatures, teacher: RISFeatures) -> dict[str, Tensor]:
+        """Return the unweighted terms by name."""
+
+    def connect(self, student: Channels, teacher: Channels) -> None:
+        """Make what depends on the channels of the two models; called once, before training.
+
+        Args:
+            student: Channels of the student's features by field of the record, shallow to deep.
+            teacher: The same of the teacher.
+        """
+
+
+class FeatureLoss(DistillationLoss):
+    """Base of the losses that compare one feature of student and teacher stage by stage; mean over the stages.
+
+    The student's feature is resized to the teacher's grid where they differ (bilinear). A subclass that compares
+    channel by channel sets ``adapts``: then ``ChannelAdapters`` map the student's channels to the teacher's.
+
+    Args:
+        feature: Which field of the record: ``'visual'``, ``'fused'``, ``'decoded'`` or ``'logits'``.
+        stages: Positions in the record's tuple, 0 being the shallowest (stride 4); for logits ``(0,)``.
+        loss_weight: Weight of the loss.
+        schedule: Config of a ``WeightSchedule``.
+
+    Raises:
+        ValueError: ``feature`` is unknown, ``stages`` is empty or repeats itself.
+    """
+
+    term: str  # name of the loss in logs
+    adapts = False
+
+    def __init__(self,
+                 *,
+                 feature: str = 'fused',
+                 stages: Sequence[int] = (0, 1, 2, 3),
+                 loss_weight: float = 1.,
+                 schedule: dict | None = None):
+        super().__init__(loss_weight=loss_weight, schedule=schedule)
+        if feature not in FEATURES:
+            raise ValueError(f'{type(self).__name__}: feature must be one of {FEATURES}, but got {feature!r}')
+        self.feature = feature
+        self.stages = check_stages(stages, self)
+        self.adapters: ChannelAdapters | None = None
+
+    def connect(self, student: Channels, teacher: Channels) -> None:
+        if self.adapts:
+            self.adapters = ChannelAdapters(self.stages, student[self.feature], teacher[self.feature])
+
+    def terms(self, student: RISFeatures, teacher: RISFeatures) -> dict[str, Tensor]:
+        return {self.term: torch.stack([self.compare(*pair) for pair in self.pairs(student, teacher)]).mean()}
+
+    def pairs(self, student: RISFeatures, teacher: RISFeatures) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the student's and the teacher's feature of every stage, adapted and on the same grid."""
+        if self.adapts and self.adapters is None:
+            raise RuntimeError(f'{type(self).__name__} maps channels: call connect(student, teacher) before, as '
+                               'ReferringDistiller does')
+        for stage in self.stages:
+            ours, theirs = (
+                self.prepare(select_stage(record, self.feature, stage, owner=owner, loss=self))
+                for record, owner in ((student, 'student'), (teacher, 'teacher')))
+            if self.adapters is not None:
+                ours = self.adapters(ours, theirs, stage)
+            yield same_grid(ours, theirs)
+
+    def prepare(self, feature: Tensor) -> Tensor:
+        """Change a feature of student or teacher before they meet, such as by pooling."""
+        return feature
+
+    @abstractmethod
+    def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return the loss of one stage: a scalar from (B, C_S, H, W) and (B, C_T, H, W), both at least float32."""
+
+
+def check_stages(stages: Sequence[int], loss: nn.Module) -> tuple[int, ...]:
+    """Return ``stages`` as a tuple; raise a ``ValueError`` if it is empty, negative or repeats itself."""
+    stages = tuple(stages)
+    if not stages or len(set(stages)) < len(stages) or min(stages) < 0:
+        raise ValueError(f'{type(loss).__name__}: stages must be different positions, counted from 0 (the shallowest), '
+                         f'but got {stages}')
+    return stages
+
+
+def select_stage(record: RISFeatures, feature: str, stage: int, *, owner: str, loss: nn.Module) -> Tensor:
+    """Return a feature of one stage in at least float32.
+
+    Args:
+        record: What a model computed.
+        feature: Field of the record.
+        stage: Position in the field's tuple.
+        owner: ``'student'`` or ``'teacher'``, for the error.
+        loss: Who asks, for the error.
+
+    Raises:
+        ValueError: The model hands out no such feature.
+    """
+    features = getattr(record, feature)
+    if feature == 'logits':
+        features = () if features is None else (features,)
+    if stage >= len(features):
+        filled = [name for name in ('visual', 'fused', 'attention', 'decoded') if getattr(record, name)]
+        raise ValueError(f'{type(loss).__name__} asks for stage {stage} of {feature!r}, but the {owner} has '
+                         f'{len(features)} stage(s) of it (it hands out {", ".join(filled)}): choose other stages or '
+                         'another feature')
+    return at_least_float32(features[stage])
+
+
+def same_grid(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Resize the student's (B, C, H, W) to the teacher's grid, bilinear, if it has another one."""
+    if student.shape[2:] != teacher.shape[2:]:
+        student = F.interpolate(student, size=teacher.shape[2:], mode='bilinear', align_corners=False)
+    return student, teacher
+
+
+def at_least_float32(feature: Tensor) -> Tensor:
+    """Return a half-precision tensor as float32, any other as it is."""
+    return feature.float() if feature.dtype in (torch.float16, torch.bfloat16) else feature
+
+
+def kl_divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL(teacher || student) of log-probabilities (..., K) over the last dimension, shape (...)."""
+    return F.kl_div(student, teacher, reduction='none', log_target=True).sum(-1)

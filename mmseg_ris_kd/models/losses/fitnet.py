@@ -1,0 +1,26 @@
+"""FitNet: copy the teacher's feature."""
+from __future__ import annotations
+
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from .distillation_loss import FeatureLoss
+
+
+@MODELS.register_module()
+class FitNetLoss(FeatureLoss):
+    r"""Distil features one by one: the hints of FitNets [0].
+
+    .. math::
+        \frac{1}{N C P} \| \mathrm{adapt}(x^S) - x^T \|_2^2
+
+    - [0]: FitNets: Hints for Thin Deep Nets, ICLR 2015, https://arxiv.org/abs/1412.6550
+
+    Args: see ``FeatureLoss``.
+    """
+
+    term = 'fitnet'
+    adapts = True
+
+    def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
+        return (student - teacher).square().mean()

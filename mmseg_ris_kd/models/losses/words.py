@@ -1,0 +1,42 @@
+"""Pixel-word attention of two models brought to the same words."""
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...structures import TextFeatures
+
+
+def align_words(student: Tensor, student_text: TextFeatures, teacher: Tensor,
+                teacher_text: TextFeatures) -> tuple[Tensor, Tensor, Tensor]:
+    """Bring two attentions to the same columns.
+
+    Equal tokenizations are compared token by token, special tokens included. Otherwise the attention of a word's tokens
+    is summed, special tokens are left out, and so are words that either model cut off: what remains of a row need not
+    sum to one.
+
+    Args:
+        student: Attention of the student with shape (B, P, L_S).
+        student_text: The student's text features.
+        teacher: Attention of the teacher with shape (B, P, L_T).
+        teacher_text: The teacher's text features.
+
+    Returns:
+        Student's and teacher's attention with shape (B, P, L), and a boolean tensor (B, L): which columns both have.
+    """
+    ids, other_ids = student_text.word_ids, teacher_text.word_ids
+    mask, other_mask = student_text.mask.bool(), teacher_text.mask.bool()
+    if ids.shape == other_ids.shape and torch.equal(ids, other_ids) and torch.equal(mask, other_mask):
+        return student, teacher, mask
+    words = max(ids.shape[1], other_ids.shape[1])  # a word has at least one token
+    student, present = _sum_into_words(student, ids, mask, words)
+    teacher, other_present = _sum_into_words(teacher, other_ids, other_mask, words)
+    return student, teacher, present & other_present
+
+
+def _sum_into_words(attention: Tensor, word_ids: Tensor, mask: Tensor, words: int) -> tuple[Tensor, Tensor]:
+    """(B, P, L) -> (B, P, words), and (B, words): which words the expression has."""
+    in_word = mask & (word_ids >= 0) & (word_ids < words)
+    membership = F.one_hot(word_ids.clamp(0, words - 1), words) * in_word[..., None]  # B x L x words
+    return attention @ membership.to(attention.dtype), membership.sum(dim=1) > 0

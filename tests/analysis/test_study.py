@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+
+from mmseg_ris_kd.analysis import load_study
+
+STUDY = """
+teacher = 'big'
+student = 'small'
+seeds = (3, 4)
+distillations = {
+    'cwd': dict(config='cwd', search_key='model.distill_losses.cwd.loss_weight', search_values=(1., 10.)),
+    'cwd-one-stage': dict(config='cwd', value_of='cwd', options={'model.distill_losses.cwd.stages': (3, )}),
+    'plain': dict(config='plain'),
+}
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / 'study.py'
+    path.write_text(STUDY)
+    return path
+
+
+def test_every_student_has_every_seed_and_the_teacher_one(path):
+    runs = list(load_study(path).baselines())
+    assert [(run.method, run.config, run.seed) for run in runs] == [
+        ('teacher', 'big', 3), ('student', 'small', 3), ('student', 'small', 4)]
+
+
+def test_a_search_shares_its_runs_with_the_result(path):
+    study = load_study(path)
+    search = study.search('cwd')
+    assert [(run.seed, dict(run.options)) for run in search] == [
+        (3, {'model.distill_losses.cwd.loss_weight': 1.}), (3, {'model.distill_losses.cwd.loss_weight': 10.})]
+    final = study.final('cwd', 10.)
+    assert final[0] == search[1] and final[1].seed == 4
+    assert final[0].folder == 'cwd/loss_weight=10/seed3'
+
+
+def test_an_ablation_takes_the_value_over(path):
+    run = load_study(path).final('cwd-one-stage', 10.)[0]
+    assert dict(run.options) == {'model.distill_losses.cwd.loss_weight': 10., 'model.distill_losses.cwd.stages': (3, )}
+    assert run.folder == 'cwd-one-stage/loss_weight=10/seed3'
+    assert load_study(path).final('plain')[0].folder == 'plain/seed3'
+
+
+def test_a_part_of_it(path):
+    study = load_study(path, seeds=[7], only=['cwd-one-stage'])
+    assert study.seeds == (7, ) and list(study.distillations) == ['cwd', 'cwd-one-stage']
+
+
+@pytest.mark.parametrize('change, message', [
+    (('teacher', 'techer'), r"lacks \['teacher'\]"),
+    (("value_of='cwd'", "value_of='cdw'"), r"no distillation \['cdw'\]"),
+    (('search_key', 'search_kye'), 'search_kye'),
+])
+def test_mistakes_are_named(path, change, message):
+    path.write_text(STUDY.replace(*change))
+    with pytest.raises(ValueError, match=message):
+        load_study(path)
+    with pytest.raises(FileNotFoundError, match='no study file'):
+        load_study('nowhere.py')

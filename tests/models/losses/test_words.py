@@ -1,0 +1,46 @@
+"""Attention over the tokens of two tokenizers, brought to the same words."""
+from __future__ import annotations
+
+import torch
+
+from mmseg_ris_kd.models.losses.words import align_words
+from mmseg_ris_kd.structures import TextFeatures
+
+
+def text(word_ids: list[list[int]], real: list[int]) -> TextFeatures:
+    ids = torch.tensor(word_ids)
+    mask = torch.arange(ids.shape[1])[None] < torch.tensor(real)[:, None]
+    return TextFeatures(torch.zeros(*ids.shape, 1), mask, ids, torch.zeros(len(ids), 1))
+
+
+def test_equal_tokens_stay_as_they_are():
+    tokens = text([[-1, 0, 1, -1, -1]], [4])
+    a, b = torch.rand(1, 3, 5), torch.rand(1, 3, 5)
+    ours, theirs, mask = align_words(a, tokens, b, text([[-1, 0, 1, -1, -1]], [4]))
+    assert ours is a and theirs is b and mask.tolist() == [[True, True, True, True, False]]
+
+
+def test_pieces_are_summed_into_words():
+    """'the giraffe left' as [CLS] the gi ##raf ##fe left [SEP], and as the three words."""
+    pieces, words = text([[-1, 0, 1, 1, 1, 2, -1]], [7]), text([[0, 1, 2, -1]], [3])
+    a = torch.tensor([[[.1, .2, .1, .1, .1, .3, .1]]])
+    b = torch.tensor([[[.5, .3, .2, .0]]])
+    ours, theirs, mask = align_words(a, pieces, b, words)
+    assert mask[0].tolist() == [True] * 3 + [False] * 4
+    torch.testing.assert_close(ours[0, 0, :3], torch.tensor([.2, .3, .3]))
+    torch.testing.assert_close(theirs[0, 0, :3], torch.tensor([.5, .3, .2]))
+
+
+def test_words_that_one_model_cut_off_are_not_compared():
+    pieces, words = text([[-1, 0, 0, 0, -1]], [5]), text([[0, 1, 2, -1, -1]], [3])
+    *_, mask = align_words(torch.rand(1, 2, 5), pieces, torch.rand(1, 2, 5), words)
+    assert mask.tolist() == [[True, False, False, False, False]]
+
+
+def test_the_same_length_is_not_the_same_tokens():
+    one, other = text([[0, 1, 1], [0, 1, 2]], [3, 3]), text([[0, 0, 1], [0, 1, 2]], [3, 3])
+    a = torch.rand(2, 2, 3)
+    ours, theirs, mask = align_words(a, one, a, other)
+    torch.testing.assert_close(ours[0, :, 1], a[0, :, 1] + a[0, :, 2])
+    torch.testing.assert_close(theirs[0, :, 0], a[0, :, 0] + a[0, :, 1])
+    assert mask.tolist() == [[True, True, False], [True, True, True]]

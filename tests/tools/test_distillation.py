@@ -1,0 +1,176 @@
+"""Distilling through the command line: train, resume, several processes, test, export, compare."""
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+
+from mmseg_ris_kd.apis import load_config
+
+pytestmark = pytest.mark.slow
+
+TEACHER = """
+_base_ = '{small_config}'
+model = dict(
+    backbone=dict(
+        _delete_=True, type='LanguageAwareSwin', text_channels=128, embed_dims=8, depths=(1, 1, 1, 1),
+        num_heads=(1, 1, 2, 2), window_size=4),
+    decode_head=dict(_delete_=True, type='LAVTHead', in_channels=(8, 16, 32, 64)),
+)
+train_cfg = dict(max_epochs=1)
+"""
+DISTILLATION = """
+_base_ = '{small_config}'
+student = _base_.model
+teacher = {teacher}
+model = dict(
+    _delete_=True, type='ReferringDistiller', student=student, teacher=teacher, teacher_ckpt='{teacher_ckpt}',
+    distill_losses=dict(
+        cmkd=dict(type='CMKDLoss', pixel_word=dict(), channel=dict()),
+        kd=dict(type='LogitKDLoss', schedule=dict(warm_up=0.5))))
+train_cfg = dict(max_epochs=2)
+"""
+
+
+@pytest.fixture(scope='module')
+def teacher_config(small_config, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp('teacher') / 'teacher.py'
+    path.write_text(TEACHER.format(small_config=small_config))
+    return path
+
+
+@pytest.fixture(scope='module')
+def teacher_ckpt(teacher_config) -> Path:
+    """A teacher whose weights are random: what it teaches is beside the point here."""
+    init_default_scope('mmseg')
+    torch.manual_seed(3)
+    model = MODELS.build(load_config(str(teacher_config)).model)
+    model.init_weights()
+    path = teacher_config.parent / 'teacher.pth'
+    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def config(small_config, teacher_config, teacher_ckpt) -> Path:
+    path = teacher_config.parent / 'cmkd.py'
+    path.write_text(DISTILLATION.format(small_config=small_config, teacher_ckpt=teacher_ckpt,
+                                        teacher=load_config(str(teacher_config)).model.to_dict()))
+    return path
+
+
+@pytest.fixture(scope='module')
+def trained(config, run_tool, tmp_path_factory) -> Path:
+    work_dir = tmp_path_factory.mktemp('distilled')
+    run_tool('train.py', config, '--work-dir', work_dir)
+    return work_dir
+
+
+def weights(path: Path) -> dict:
+    return torch.load(path, map_location='cpu')['state_dict']
+
+
+def scalars(work_dir: Path) -> list[dict]:
+    files = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def test_checkpoints_hold_student_and_adapters_only(trained):
+    keys = set(weights(trained / 'epoch_2.pth'))
+    assert {key.split('.')[0] for key in keys} == {'student', 'distill_losses'}
+    assert any('adapters' in key for key in keys)
+    assert [record['step'] for record in scalars(trained) if 'mIoU' in record] == [1, 2]
+
+
+def test_resumed_equals_uninterrupted(trained, config, run_tool, tmp_path):
+    shutil.copy(trained / 'epoch_1.pth', tmp_path)
+    run_tool('train.py', config, '--work-dir', tmp_path, '--resume')
+    resumed = weights(tmp_path / 'epoch_2.pth')
+    assert all(torch.equal(resumed[key], value) for key, value in weights(trained / 'epoch_2.pth').items())
+
+
+def test_tested_and_exported_without_the_teacher(trained, config, small_config, teacher_ckpt, run_tool, tmp_path):
+    """The distillation's checkpoint, and the student's file in the student's own config: the same metrics."""
+    student = tmp_path / 'student.pth'
+    hidden = teacher_ckpt.rename(teacher_ckpt.with_suffix('.hidden'))
+    try:
+        run_tool('test.py', config, trained / 'epoch_2.pth', '--work-dir', tmp_path / 'distilled')
+        done = run_tool('model_converters/export_student.py', config, trained / 'epoch_2.pth', student,
+                        '--student-config', small_config)
+    finally:
+        hidden.rename(teacher_ckpt)
+    assert 'largest difference of a logit' in done.stdout and 'parameters' in done.stdout
+    run_tool('test.py', small_config, student, '--work-dir', tmp_path / 'plain')
+    results = [json.loads((tmp_path / name / 'metrics.json').read_text())['metrics'] for name in ('distilled', 'plain')]
+    assert results[0] == results[1]
+    assert not any(key.startswith(('student', 'distill')) for key in weights(student))
+
+
+def test_export_refuses_what_does_not_fit(trained, config, teacher_config, small_config, run_tool, tmp_path):
+    out = tmp_path / 'student.pth'
+    done = run_tool('model_converters/export_student.py', config, trained, out, '--student-config', teacher_config,
+                    check=False)
+    assert done.returncode == 1 and 'checkpoint of another model' in done.stderr and 'Traceback' not in done.stderr
+    done = run_tool('model_converters/export_student.py', small_config, trained, out, check=False)
+    assert done.returncode == 1 and 'is no distillation' in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_processes_equal_one(trained, config, run_tool, tmp_path):
+    """Losses are means over images, so two halves of a batch are the batch."""
+    run_tool('dist_train.sh', config, 2, '--work-dir', tmp_path, '--cfg-options', 'train_dataloader.batch_size=4',
+             env=dict(MASTER_PORT=str(28500 + os.getpid() % 500)))
+    alone, together = weights(trained / 'epoch_2.pth'), weights(tmp_path / 'epoch_2.pth')
+    flat = [torch.cat([w[key].float().flatten() for key in alone]) for w in (alone, together)]
+    assert (flat[0] - flat[1]).norm() < 1e-3 * flat[0].norm()  # not elementwise: AdamW turns rounding into steps
+    first = [next(record['loss'] for record in scalars(folder) if 'loss' in record) for folder in (trained, tmp_path)]
+    assert first[1] == pytest.approx(first[0], rel=1e-3)
+
+
+def test_a_missing_teacher_is_one_error(config, run_tool, tmp_path):
+    done = run_tool('train.py', config, '--work-dir', tmp_path, '--cfg-options', 'model.teacher_ckpt=nowhere.pth',
+                    check=False)
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert "'nowhere.pth'" in done.stderr and 'Train the teacher first' in done.stderr
+
+
+STUDY = """
+teacher = '{teacher}'
+student = '{student}'
+seeds = (0, 1)
+splits = ('val', 'testA')
+distillations = {{
+    'kd': dict(config='{config}', search_key='model.distill_losses.kd.loss_weight', search_values=(0.5, 2.0)),
+    'kd-guided-off': dict(config='{config}', value_of='kd',
+                          options={{'model.distill_losses.cmkd.channel.guided': False}}),
+}}
+"""
+
+
+def test_a_comparison_from_the_study_to_the_table(teacher_config, small_config, config, run_tool, tmp_path):
+    study, work_dir = tmp_path / 'study.py', tmp_path / 'runs'
+    study.write_text(STUDY.format(teacher=teacher_config, student=small_config, config=config))
+    common = ['analysis_tools/compare_distillation.py', study, '--work-dir', work_dir, '--cfg-options',
+              'train_cfg.max_epochs=1']
+    assert '8 runs' not in run_tool(*common, '--dry-run').stdout and not work_dir.exists()
+    done = run_tool(*common, '--jobs', 2)
+    rows = json.loads((tmp_path / 'distillation.json').read_text())
+    assert {(row['method'], row['split'], row['seed']) for row in rows} == {
+        ('teacher', split, 0) for split in ('val', 'testA')
+    } | {(method, split, seed) for method in ('student', 'kd', 'kd-guided-off') for split in ('val', 'testA')
+         for seed in (0, 1)}
+    assert all({'mIoU', 'oIoU', 'Pr@0.5', 'commit'} <= set(row) for row in rows)
+    chosen = {row['options']['model.distill_losses.kd.loss_weight'] for row in rows if row['method'].startswith('kd')}
+    searched = {value: json.loads((work_dir / f'kd/loss_weight={value:g}/seed0/metrics.json').read_text())
+                ['metrics']['val']['mIoU'] for value in (0.5, 2.0)}
+    assert chosen == {max(searched, key=searched.get)}
+    assert 'kd-guided-off' in (tmp_path / 'distillation.md').read_text() and (tmp_path / 'distillation.png').is_file()
+    assert 'student' in done.stdout
+    again = run_tool(*common)  # nothing is trained again
+    assert '3 runs, 3 of them finished before' not in done.stdout and 'about' not in again.stdout

@@ -1,0 +1,158 @@
+"""Train a teacher, the student alone and its distillations with the same budget over several seeds, and tabulate them.
+
+Every run has a work dir of its own: what is finished is not run again, what was interrupted is resumed.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mmseg_ris_kd.analysis import Run, Study, draw_figure, load_study, markdown_report
+from mmseg_ris_kd.apis import cli
+
+TOOLS = Path(__file__).resolve().parents[1]
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__,
+        epilog='example:\n  python tools/analysis_tools/compare_distillation.py results/refshapes/study.py --seeds 0 1')
+    parser.add_argument('study', type=Path, help='study file: teacher, student, distillations, seeds')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/distillation'),
+                        help='folder of the runs (default: %(default)s)')
+    parser.add_argument('--out-dir', type=Path, help='folder of distillation.{json,md,png} (default: the study\'s)')
+    parser.add_argument('--seeds', type=int, nargs='+', help='seeds instead of the study\'s')
+    parser.add_argument('--only', nargs='+', metavar='NAME', help='these distillations of the study only')
+    parser.add_argument('--jobs', type=int, default=1, help='runs at a time, for a GPU that has room (default: 1)')
+    parser.add_argument('--dry-run', action='store_true', help='list the runs that are known beforehand, and stop')
+    parser.add_argument('--cfg-options', nargs='+', action=cli.KeyValueAction, metavar='KEY=VALUE', default={},
+                        help='config overrides for every run, such as train_cfg.max_epochs=1 to try the study out')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    study = load_study(args.study, seeds=args.seeds, only=args.only)
+    runner = Runner(study, args.work_dir, jobs=args.jobs, options=args.cfg_options)
+    if args.dry_run:
+        for run in runner.first_runs():
+            print(f'{args.work_dir / run.folder}: {run.config} seed {run.seed} {dict(run.options) or ""}')
+        return
+    rows, searches = runner.run()
+    out_dir = args.out_dir or args.study.parent
+    write_results(out_dir, rows, searches, study)
+    print((out_dir / 'distillation.md').read_text())
+    print(f'written to {out_dir}/distillation.json, .md, .png')
+
+
+class Runner:
+    """Runs a study: baselines, then searches, then the remaining seeds of what the searches chose."""
+
+    def __init__(self, study: Study, work_dir: Path, *, jobs: int, options: dict):
+        self.study = study
+        self.work_dir = work_dir
+        self.jobs = jobs
+        self.options = options
+        self.started, self.trained, self.seconds = time.monotonic(), 0, 0.
+
+    def first_runs(self) -> list[Run]:
+        study = self.study
+        searches = [run for name in study.distillations for run in study.search(name)]
+        plain = [run for name, method in study.distillations.items()
+                 if not method.search_values and method.value_of is None for run in study.final(name)]
+        return [*study.baselines(), *searches, *plain]
+
+    def run(self) -> tuple[list[dict], list[dict]]:
+        """Return one row per (method, split, seed), and one per searched value."""
+        study = self.study
+        teacher, *students = study.baselines()
+        self.execute([teacher])
+        first = self.first_runs()
+        self.execute(first[1:])
+        chosen, searches = {}, []
+        for name, method in study.distillations.items():
+            scores = {value: self.metrics(run)[study.splits[0]][study.metric]
+                      for value, run in zip(method.search_values, study.search(name))}
+            searches += [dict(method=name, value=value, **{study.metric: score}) for value, score in scores.items()]
+            chosen[name] = max(scores, key=scores.get) if scores else None
+        final = [run for name, method in study.distillations.items()
+                 for run in study.final(name, chosen[method.value_of or name])]
+        self.execute([run for run in final if run not in first])
+        return [row for run in [teacher, *students, *final] for row in self.rows(run)], searches
+
+    def rows(self, run: Run) -> list[dict]:
+        facts = dict(config=run.config, options=dict(run.options))
+        return [dict(method=run.method, split=split, seed=run.seed, **values, **facts)
+                for split, values in self.metrics(run).items()]
+
+    def metrics(self, run: Run) -> dict[str, dict[str, float]]:
+        return json.loads((self.work_dir / run.folder / 'metrics.json').read_text())['metrics']
+
+    def execute(self, runs: Sequence[Run]) -> None:
+        waiting = [run for run in runs if not (self.work_dir / run.folder / 'metrics.json').is_file()]
+        print(f'{len(runs)} runs, {len(runs) - len(waiting)} of them finished before', flush=True)
+        with ThreadPoolExecutor(self.jobs) as pool:
+            for done, run in enumerate(pool.map(self.train_and_test, waiting), 1):
+                value = self.metrics(run)[self.study.splits[0]][self.study.metric]
+                left = (len(waiting) - done) * self.seconds / self.trained / self.jobs
+                print(f'[{done}/{len(waiting)}] {run.folder}: {self.study.splits[0]} {self.study.metric} {value:.2f}, '
+                      f'about {left / 60:.0f} min left of this round', flush=True)
+
+    def train_and_test(self, run: Run) -> Run:
+        start = time.monotonic()
+        folder = self.work_dir / run.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        options = dict(self.options, **dict(run.options))
+        if run.method not in ('teacher', 'student'):
+            teacher = next(self.study.baselines())
+            options['model.teacher_ckpt'] = str(self.work_dir / teacher.folder)
+        overrides = ['--cfg-options', *(f'{key}={value}' for key, value in options.items())] if options else []
+        common = ['--work-dir', folder, *overrides]
+        call(folder / 'train.log', 'train.py', run.config, *common, '--seed', run.seed, '--resume')
+        call(folder / 'test.log', 'test.py', run.config, folder, *common, '--split', *self.study.splits)
+        self.trained += 1
+        self.seconds += time.monotonic() - start
+        return run
+
+
+def call(log: Path, tool: str, *arguments: object) -> None:
+    command = [sys.executable, str(TOOLS / tool), *map(str, arguments)]
+    with open(log, 'a') as file:
+        failed = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
+    if failed:
+        tail = '\n'.join(log.read_text(errors='replace').splitlines()[-15:])
+        raise ValueError(f'{shlex.join(command)}\nfailed, see {log}:\n{tail}')
+
+
+def write_results(out_dir: Path, rows: list[dict], searches: list[dict], study: Study) -> None:
+    """Write ``distillation.json`` (one row per method, split and seed), ``.md`` and ``.png``."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    commit = commit_of(TOOLS)
+    for row in rows:
+        row['commit'] = commit
+    (out_dir / 'distillation.json').write_text(json.dumps(rows, indent=1) + '\n')
+    notes = dict(commit=commit, command=f'`python {shlex.join(sys.argv)}`', teacher=f'`{study.teacher}`',
+                 student=f'`{study.student}`')
+    (out_dir / 'distillation.md').write_text(markdown_report(rows, searches, notes=notes, metric=study.metric))
+    draw_figure(rows, out_dir / 'distillation.png', metric=study.metric)
+
+
+def commit_of(folder: Path) -> str:
+    """Name of the commit that runs, marked if files differ from it."""
+    try:
+        return subprocess.run(['git', 'describe', '--always', '--dirty', '--abbrev=12'], cwd=folder, check=True,
+                              capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return 'unknown (no git)'
+
+
+if __name__ == '__main__':
+    cli.run(main)
