@@ -1,4 +1,5 @@
 # make demo   generate data, train a small model, test it, draw what it sees   (15 to 20 minutes on 2 CPU cores)
+# make distill   the demo's model teaches a student of an eighth of its size: teacher, student alone, CMKD, table
 # make test   run the tests
 # make lint   run the linter
 # Each creates .venv and installs everything into it, once.
@@ -9,13 +10,19 @@ READY := $(VENV)/.ready
 DEMO_CONFIG := configs/refshapes/r18-slim_gru_refshapes.py
 DEMO_DIR := work_dirs/demo
 
-.PHONY: demo test lint clean
+STUDY := results/refshapes/quick.py
+
+.PHONY: demo distill test lint clean
 
 demo: $(READY)
 	$(BIN)/python tools/dataset_converters/generate_refshapes.py data
 	$(BIN)/python tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO_DIR) --resume
 	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO_DIR) --work-dir $(DEMO_DIR) \
 	    --split val testA testB --show-dir $(DEMO_DIR)/sheets
+
+distill: demo
+	$(BIN)/python tools/analysis_tools/compare_distillation.py $(STUDY) --teacher $(DEMO_DIR) \
+	    --work-dir work_dirs/distill --out-dir work_dirs/distill
 
 test: $(READY)
 	$(BIN)/python -m pytest

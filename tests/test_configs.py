@@ -15,10 +15,11 @@ from mmseg.structures import SegDataSample
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_ris_kd.apis import list_configs, load_config
+from mmseg_ris_kd.datasets.refshapes.language import vocabulary
 
 CONFIGS = {path.stem: path for path in list_configs()}
 DISTILLATIONS = [name for name in CONFIGS if '_to_' in name]
-STUDENTS = {'r18': 'r18_bert-mini', 'r18-slim': 'r18-slim_gru'}  # by their short name in distillations
+STUDENTS = {'r18': 'r18_bert-mini', 'r18-nano': 'r18-nano_gru'}  # by their short name in distillations
 # what the hub's config.json of each pretrained text encoder says; the hub itself is not asked
 TEXT_CONFIGS = {
     'bert-base-uncased': dict(),
@@ -127,6 +128,16 @@ def test_a_distillation_is_the_student_alone_but_for_the_losses(name, vocab_file
     for key in ('train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'val_evaluator', 'randomness'):
         assert config[key] == student[key], key
     assert model.distill_losses and not any('teacher' in key for key in model.state_dict())
+
+
+@pytest.mark.parametrize('name', ['cmkd_swinb_to_r18_refcoco', 'cmkd_r18-slim_to_r18-nano_refshapes'])
+def test_a_student_has_an_eighth_of_its_teacher(name, vocab_file, tmp_path):
+    if name.endswith('_refshapes'):  # whose vocabulary is small
+        vocab_file = str(tmp_path / 'vocab.txt')
+        Path(vocab_file).write_text('\n'.join(vocabulary()) + '\n')
+    model = offline(load_config(name).model, vocab_file)
+    sizes = [count(MODELS.build(model[part])) for part in ('student', 'teacher')]
+    assert sizes[0] <= sizes[1] / 8
 
 
 @pytest.mark.parametrize(

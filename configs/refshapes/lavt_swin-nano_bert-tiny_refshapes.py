@@ -5,4 +5,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = _base_.teacher
-optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=dict(custom_keys=_base_.teacher_custom_keys))
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-3),
+    paramwise_cfg=dict(custom_keys={**_base_.teacher_custom_keys, 'text_encoder': dict(lr_mult=0.2)}),
+)

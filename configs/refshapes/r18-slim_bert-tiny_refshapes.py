@@ -5,3 +5,4 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = _base_.student
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'text_encoder': dict(lr_mult=0.2)}))

@@ -35,17 +35,18 @@ class MappedRelation:
 
 
 @torch.no_grad()
-def compare_relations(features: Mapping[str, Tensor], measure: ChannelRelationLoss, stage: int, *, teacher: str,
-                      adapted: str | None) -> list[MappedRelation]:
+def compare_relations(features: Mapping[str, Tensor], measure: ChannelRelationLoss, stage: int, *,
+                      images: Sequence[str], teacher: str, adapted: str | None) -> list[MappedRelation]:
     """Map every student's channels to the teacher's and measure how far their relation is from the teacher's.
 
-    Every student is mapped by least squares (``map_by_other_samples``), which treats them alike: a student alone has no
+    Every student is mapped by least squares (``map_by_other_images``), which treats them alike: a student alone has no
     adapter. The one that was trained with adapters is shown through these as well.
 
     Args:
-        features: By model, the pooled features with shape (N, C, h, w), see ``stage_features``.
+        features: By model, the pooled features with shape (N, C, h, w), see ``stage_feature``.
         measure: The distance, and the adapters.
         stage: The stage that the features are of.
+        images: The image that each of the N samples shows.
         teacher: Which model is the teacher.
         adapted: Which model was trained with the adapters of ``measure``; None: none was.
 
@@ -58,19 +59,20 @@ def compare_relations(features: Mapping[str, Tensor], measure: ChannelRelationLo
         if name == teacher:
             continue
         ours = same_grid(feature, theirs)[0]
-        mapped = {'least-squares map': map_by_other_samples(ours, theirs)}
+        mapped = {'least-squares map': map_by_other_images(ours, theirs, images)}
         if name == adapted:
-            mapped['trained adapter'] = measure.adapters(ours, theirs, stage)
+            how = 'trained adapter' if str(stage) in measure.adapters else 'as it is'  # with equal channels: no adapter
+            mapped[how] = measure.adapters(ours, theirs, stage)
         relations += [MappedRelation(name, how, mean_relation(feature), float(measure.compare(feature, theirs)))
                       for how, feature in mapped.items()]
     return relations
 
 
-def stage_features(records: Sequence[RISFeatures], measure: ChannelRelationLoss, stage: int, *, owner: str) -> Tensor:
-    """Return the feature that a channel relation compares, pooled as it does, of N records together: (N, C, h, w).
+def stage_feature(record: RISFeatures, measure: ChannelRelationLoss, stage: int, *, owner: str) -> Tensor:
+    """Return the feature that a channel relation compares, pooled as it does: (B, C, h, w).
 
     Args:
-        records: What a model computed, batch by batch.
+        record: What a model computed.
         measure: The channel relation.
         stage: Position in the record's tuple.
         owner: The model's name, for the error.
@@ -78,8 +80,7 @@ def stage_features(records: Sequence[RISFeatures], measure: ChannelRelationLoss,
     Raises:
         ValueError: The model hands out no such feature.
     """
-    return torch.cat([
-        measure.prepare(select_stage(record, measure.feature, stage, owner=owner, loss=measure)) for record in records])
+    return measure.prepare(select_stage(record, measure.feature, stage, owner=owner, loss=measure))
 
 
 def find_channel_relation(losses: nn.Module, stage: int) -> ChannelRelationLoss | None:
@@ -88,31 +89,37 @@ def find_channel_relation(losses: nn.Module, stage: int) -> ChannelRelationLoss 
                  if isinstance(loss, ChannelRelationLoss) and stage in loss.stages), None)
 
 
-def map_by_other_samples(student: Tensor, teacher: Tensor) -> Tensor:
-    """Map a student's channels to its teacher's with 1x1 convolutions fitted by least squares.
+def map_by_other_images(student: Tensor, teacher: Tensor, images: Sequence[str]) -> Tensor:
+    r"""Map a student's channels to its teacher's with 1x1 convolutions fitted by least squares.
 
-    The map W of a sample is fitted to the *other* samples, so that none is seen with a map that knows it:
+    The map W of a sample is fitted to the samples of *other* images, so that none is seen with a map that knows it:
 
     .. math::
-        W_n = \\arg\\min_W \\sum_{m \\ne n} \\|W [X^S_m; 1] - X^T_m\\|_F^2 + \\lambda \\|W\\|_F^2
+        W_n = \arg\min_W \sum_{m \in O_n} \|W [X^S_m; 1] - X^T_m\|_F^2 + \lambda \|W\|_F^2, \qquad
+        O_n = \{m : \mathrm{image}(m) \ne \mathrm{image}(n)\}
 
     Args:
-        student: Features with shape (N, C_S, H, W), N >= 2.
+        student: Features with shape (N, C_S, H, W).
         teacher: The teacher's with shape (N, C_T, H, W).
+        images: The image that each of the N samples shows, by any name.
 
     Returns:
         The mapped features with shape (N, C_T, H, W).
 
     Raises:
-        ValueError: There are fewer than two samples, or the grids differ.
+        ValueError: All samples show one image, or samples or grids differ.
     """
-    if len(student) < 2 or student.shape[2:] != teacher.shape[2:] or len(student) != len(teacher):
-        raise ValueError('expected features of at least two samples on the same grid, but got '
-                         f'{tuple(student.shape)} and {tuple(teacher.shape)}')
+    if student.shape[2:] != teacher.shape[2:] or not len(student) == len(teacher) == len(images):
+        raise ValueError('expected features of the same samples on the same grid, but got '
+                         f'{tuple(student.shape)}, {tuple(teacher.shape)} and {len(images)} images')
+    if len(set(images)) < 2:
+        raise ValueError(f'all {len(images)} samples show one image, {images[0] if images else "none"}: the map of an '
+                         'image is fitted to others, so choose more samples (--number)')
     source, target = (feature.flatten(2).double() for feature in (student, teacher))
     source = torch.cat([source, torch.ones_like(source[:, :1])], dim=1)  # N x (C_S + 1) x P: with a bias
     gram, cross = source @ source.transpose(1, 2), source @ target.transpose(1, 2)
-    gram, cross = gram.sum(dim=0) - gram, cross.sum(dim=0) - cross  # of the other samples
+    others = torch.tensor([[float(a != b) for b in images] for a in images], dtype=gram.dtype, device=gram.device)
+    gram, cross = (torch.einsum('nm,mij->nij', others, moments) for moments in (gram, cross))
     ridge = RIDGE * gram.diagonal(dim1=1, dim2=2).mean(dim=1)
     gram = gram + ridge[:, None, None] * torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
     weights = torch.linalg.solve(gram, cross)  # N x (C_S + 1) x C_T

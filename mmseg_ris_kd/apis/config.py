@@ -119,12 +119,20 @@ def _check_override(config: Config, key: str, path: Path) -> None:
             return  # replaces a plain value by a dict: the reader of that value checks it
         if part not in node:
             readable = _arguments(node, where)
-            unchecked = 'type' in node and not (readable and where in LOOP_SECTIONS)
+            # a component checks its arguments when it is built, those that are dicts as well
+            component = any('type' in _entry(config, parts[:j]) for j in range(1, i + 1))
+            unchecked = component and not (readable and where in LOOP_SECTIONS)
             if i == 0 or unchecked or part in readable or where == 'default_hooks':
                 return
             raise ValueError(f'--cfg-options {key}: the config {path} has no {part!r} in {where!r}; '
                              f'{_suggestion(part, {*node, *readable}, parts[:i])}')
         node = node[part]
+
+
+def _entry(config: Config, parts: list[str]) -> object:
+    for part in parts:
+        config = config[int(part)] if isinstance(config, (list, tuple)) else config[part]
+    return config
 
 
 def _arguments(node: dict, where: str) -> list[str]:

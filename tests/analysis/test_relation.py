@@ -10,11 +10,13 @@ from mmseg_ris_kd.analysis.relation import (
     channel_order,
     compare_relations,
     find_channel_relation,
-    map_by_other_samples,
+    map_by_other_images,
     mean_relation,
     relation_spectrum,
 )
 from mmseg_ris_kd.models.losses import ChannelRelationLoss, CMKDLoss, PixelWordCorrelationLoss
+
+IMAGES = ['a', 'b', 'c', 'd']
 
 
 def features(samples=4, channels=5, size=6, seed=0):
@@ -25,15 +27,15 @@ def test_an_exact_map_is_found():
     student = features()
     mix, bias = features(1, 7, 5, seed=1)[0, :, :, 0], features(1, 7, 1, seed=2)[0]
     teacher = torch.einsum('tc,nchw->nthw', mix, student) + bias[None]
-    torch.testing.assert_close(map_by_other_samples(student, teacher), teacher, atol=0.02, rtol=0.02)
+    torch.testing.assert_close(map_by_other_images(student, teacher, IMAGES), teacher, atol=0.02, rtol=0.02)
 
 
 def test_a_sample_is_mapped_by_what_the_others_taught():
     student, teacher = features(3), features(3, 7, seed=1)
-    mapped = map_by_other_samples(student, teacher)
+    mapped = map_by_other_images(student, teacher, IMAGES[:len(student)])
     changed = teacher.clone()
     changed[0] += 10
-    again = map_by_other_samples(student, changed)
+    again = map_by_other_images(student, changed, IMAGES[:3])
     torch.testing.assert_close(again[0], mapped[0])  # its own target does not matter
     assert not torch.allclose(again[1], mapped[1])
     # the plain rewrite: least squares over the positions of samples 1 and 2
@@ -45,13 +47,21 @@ def test_a_sample_is_mapped_by_what_the_others_taught():
 
 
 def test_more_channels_than_positions_have_a_finite_map():
-    mapped = map_by_other_samples(features(2, 40, 2), features(2, 9, 2, seed=1))
+    mapped = map_by_other_images(features(2, 40, 2), features(2, 9, 2, seed=1), IMAGES[:2])
     assert mapped.shape == (2, 9, 2, 2) and mapped.isfinite().all()
 
 
-def test_one_sample_is_refused():
-    with pytest.raises(ValueError, match='at least two samples'):
-        map_by_other_samples(features(1), features(1))
+def test_samples_of_one_image_do_not_teach_each_other():
+    student, teacher = features(3), features(3, 7, seed=1)
+    mapped = map_by_other_images(student, teacher, ['a', 'b', 'a'])
+    torch.testing.assert_close(mapped[0], map_by_other_images(student[:2], teacher[:2], ['a', 'b'])[0])
+
+
+def test_what_cannot_be_fitted_is_refused():
+    with pytest.raises(ValueError, match='all 2 samples show one image, a.png'):
+        map_by_other_images(features(2), features(2), ['a.png', 'a.png'])
+    with pytest.raises(ValueError, match='the same samples on the same grid'):
+        map_by_other_images(features(2), features(2, size=3), IMAGES[:2])
 
 
 def test_order_brings_blocks_together():
@@ -81,12 +91,22 @@ def test_distances_are_those_of_the_loss():
     loss.connect(dict(fused=(4, 5)), dict(fused=(6, 7)))
     theirs, alone, distilled = features(3, 7), features(3, 5, seed=1), features(3, 5, size=3, seed=2)
     given = dict(teacher=theirs, alone=alone, distilled=distilled)
-    teacher, *others = compare_relations(given, loss, 1, teacher='teacher', adapted='distilled')
+    teacher, *others = compare_relations(given, loss, 1, images=IMAGES[:3], teacher='teacher', adapted='distilled')
     torch.testing.assert_close(teacher.relation, mean_relation(theirs))
     assert [(relation.name, relation.how) for relation in others] == [
         ('alone', 'least-squares map'), ('distilled', 'least-squares map'), ('distilled', 'trained adapter')]
-    assert others[0].distance == pytest.approx(loss.compare(map_by_other_samples(alone, theirs), theirs).item())
+    mapped = map_by_other_images(alone, theirs, IMAGES[:3])
+    assert others[0].distance == pytest.approx(loss.compare(mapped, theirs).item())
     grown = nn.functional.interpolate(distilled, size=6, mode='bilinear', align_corners=False)
     adapted = loss.adapters['1'](grown)
     assert others[2].distance == pytest.approx(loss.compare(adapted, theirs).item())
     torch.testing.assert_close(others[2].relation, mean_relation(adapted).detach())
+
+
+def test_equal_channels_have_no_adapter():
+    loss = ChannelRelationLoss(stages=(0, ))
+    loss.connect(dict(fused=(5, )), dict(fused=(5, )))
+    theirs, ours = features(), features(seed=1)
+    *_, last = compare_relations(dict(teacher=theirs, student=ours), loss, 0, images=IMAGES, teacher='teacher',
+                                 adapted='student')
+    assert last.how == 'as it is' and last.distance == pytest.approx(loss.compare(ours, theirs).item())

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mmseg_ris_kd.analysis import load_study
+from mmseg_ris_kd.apis import load_config
+
+STUDIES = sorted((Path(__file__).resolve().parents[2] / 'results').glob('*/*.py'))
 
 STUDY = """
 teacher = 'big'
@@ -62,3 +67,18 @@ def test_mistakes_are_named(path, change, message):
         load_study(path)
     with pytest.raises(FileNotFoundError, match='no study file'):
         load_study('nowhere.py')
+
+
+@pytest.mark.parametrize('path', STUDIES, ids=lambda path: f'{path.parent.name}-{path.stem}')
+def test_the_studies_of_the_repository_name_configs_and_entries_that_exist(path):
+    study = load_study(path)
+    runs = [*study.baselines(), *(run for name, method in study.distillations.items()
+                                  for run in study.search(name) or study.final(name, 1. if method.value_of else None))]
+    for run in runs:
+        config = load_config(run.config, dict(run.options))
+        assert config.model.type == ('ReferringSegmentor' if run.method in ('teacher', 'student')
+                                     else 'ReferringDistiller')
+    for name, method in study.distillations.items():
+        config = load_config(method.config)
+        assert config.model.student == load_config(study.student).model
+        assert config.model.teacher == load_config(study.teacher).model, name

@@ -35,6 +35,11 @@ def test_work_dir_follows_the_name(tmp_path):
     assert load_config(NAME).work_dir.endswith(NAME)
 
 
+def test_a_component_checks_its_own_arguments_those_that_are_dicts_as_well():
+    config = load_config('cmkd_swinb_to_r18_refcoco', {'model.distill_losses.cmkd.channel.stages': (2, 3)})
+    assert config.model.distill_losses.cmkd.channel.stages == (2, 3)
+
+
 def test_overrides_are_merged():
     config = load_config(NAME, {
         'optim_wrapper.optimizer.lr': 1e-3,

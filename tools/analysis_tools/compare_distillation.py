@@ -28,6 +28,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('study', type=Path, help='study file: teacher, student, distillations, seeds')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/distillation'),
                         help='folder of the runs (default: %(default)s)')
+    parser.add_argument('--teacher', type=Path, metavar='WORK_DIR',
+                        help='work dir of the teacher, trained and tested on the splits of the study (default: one is '
+                        'trained)')
     parser.add_argument('--out-dir', type=Path, help='folder of distillation.{json,md,png} (default: the study\'s)')
     parser.add_argument('--seeds', type=int, nargs='+', help='seeds instead of the study\'s')
     parser.add_argument('--only', nargs='+', metavar='NAME', help='these distillations of the study only')
@@ -41,10 +44,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     study = load_study(args.study, seeds=args.seeds, only=args.only)
-    runner = Runner(study, args.work_dir, jobs=args.jobs, options=args.cfg_options)
+    runner = Runner(study, args.work_dir, teacher=args.teacher, jobs=args.jobs, options=args.cfg_options)
     if args.dry_run:
         for run in runner.first_runs():
-            print(f'{args.work_dir / run.folder}: {run.config} seed {run.seed} {dict(run.options) or ""}')
+            print(f'{runner.folder(run)}: {run.config} seed {run.seed} {dict(run.options) or ""}')
         return
     rows, searches = runner.run()
     out_dir = args.out_dir or args.study.parent
@@ -56,12 +59,13 @@ def main() -> None:
 class Runner:
     """Runs a study: baselines, then searches, then the remaining seeds of what the searches chose."""
 
-    def __init__(self, study: Study, work_dir: Path, *, jobs: int, options: dict):
+    def __init__(self, study: Study, work_dir: Path, *, teacher: Path | None, jobs: int, options: dict):
         self.study = study
         self.work_dir = work_dir
+        self.teacher = teacher
         self.jobs = jobs
         self.options = options
-        self.started, self.trained, self.seconds = time.monotonic(), 0, 0.
+        self.trained, self.seconds = 0, 0.
 
     def first_runs(self) -> list[Run]:
         study = self.study
@@ -93,11 +97,14 @@ class Runner:
         return [dict(method=run.method, split=split, seed=run.seed, **values, **facts)
                 for split, values in self.metrics(run).items()]
 
+    def folder(self, run: Run) -> Path:
+        return self.teacher if run.method == 'teacher' and self.teacher else self.work_dir / run.folder
+
     def metrics(self, run: Run) -> dict[str, dict[str, float]]:
-        return json.loads((self.work_dir / run.folder / 'metrics.json').read_text())['metrics']
+        return json.loads((self.folder(run) / 'metrics.json').read_text())['metrics']
 
     def execute(self, runs: Sequence[Run]) -> None:
-        waiting = [run for run in runs if not (self.work_dir / run.folder / 'metrics.json').is_file()]
+        waiting = [run for run in runs if not (self.folder(run) / 'metrics.json').is_file()]
         print(f'{len(runs)} runs, {len(runs) - len(waiting)} of them finished before', flush=True)
         with ThreadPoolExecutor(self.jobs) as pool:
             for done, run in enumerate(pool.map(self.train_and_test, waiting), 1):
@@ -108,12 +115,12 @@ class Runner:
 
     def train_and_test(self, run: Run) -> Run:
         start = time.monotonic()
-        folder = self.work_dir / run.folder
+        folder = self.folder(run)
         folder.mkdir(parents=True, exist_ok=True)
         options = dict(self.options, **dict(run.options))
         if run.method not in ('teacher', 'student'):
             teacher = next(self.study.baselines())
-            options['model.teacher_ckpt'] = str(self.work_dir / teacher.folder)
+            options['model.teacher_ckpt'] = str(self.folder(teacher))
         overrides = ['--cfg-options', *(f'{key}={value}' for key, value in options.items())] if options else []
         common = ['--work-dir', folder, *overrides]
         call(folder / 'train.log', 'train.py', run.config, *common, '--seed', run.seed, '--resume')

@@ -4,7 +4,6 @@ _base_ = './schedule_40e.py'
 max_epochs = 11
 optim_wrapper = dict(
     optimizer=dict(lr=3e-3),
-    paramwise_cfg=dict(custom_keys={'text_encoder': dict(lr_mult=0.2)}),
     clip_grad=dict(max_norm=1.),
 )
 param_scheduler = [

@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/distillers/r18-slim_to_r18-nano.py',
+    '../_base_/distill_losses/ickd.py',
+    '../_base_/datasets/refshapes.py',
+    '../_base_/schedules/schedule_refshapes.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(distill_losses=_base_.distill_losses)

@@ -1,0 +1,45 @@
+"""Bars that show where students go another way than their teacher."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+TEACHER_RIGHT_COLOR = '#8a8f98'
+STUDENT_RIGHT_COLOR = '#c2185b'
+
+
+def draw_agreement_figure(shares: Mapping[str, tuple[float, float]], path: str | Path, *, title: str) -> None:
+    """Draw one bar per student: to the right where it alone is right, to the left where the teacher alone is.
+
+    Args:
+        shares: By student, the percentage of expressions where the student is right and the teacher wrong, and the
+            reverse.
+        path: The picture to write.
+        title: Headline.
+
+    Raises:
+        ValueError: There is no student.
+    """
+    from matplotlib.figure import Figure
+    if not shares:
+        raise ValueError('draw_agreement_figure got no student: give the shares of at least one')
+    figure = Figure(figsize=(8.5, 1.9 + 0.6 * len(shares)), layout='constrained')
+    axes = figure.subplots()
+    longest = max(max(pair) for pair in shares.values()) or 1.
+    for height, (student, teacher) in enumerate(shares.values()):
+        for value, sign, color, side in ((student, 1, STUDENT_RIGHT_COLOR, 'left'),
+                                         (teacher, -1, TEACHER_RIGHT_COLOR, 'right')):
+            axes.barh(height, sign * value, color=color, height=0.6)
+            axes.text(sign * (value + 0.02 * longest), height, f'{value:.1f} %', ha=side, va='center', fontsize=9)
+    labels = [f'{name}\n(disagrees: {sum(pair):.1f} %)' for name, pair in shares.items()]
+    axes.set_yticks(range(len(shares)), labels)
+    axes.invert_yaxis()
+    axes.set_xlim(-1.25 * longest, 1.25 * longest)
+    axes.axvline(0, color='#1c1e22', linewidth=0.8)
+    axes.xaxis.set_major_formatter(lambda value, _: f'{abs(value):g}')
+    axes.set_xlabel('\u2190 teacher right, student wrong      share of expressions (%)      '
+                    'student right, teacher wrong \u2192', fontsize=9)
+    axes.spines[['top', 'right', 'left']].set_visible(False)
+    axes.tick_params(axis='y', length=0)
+    axes.set_title(title, fontsize=10, loc='left')
+    figure.savefig(path, dpi=150)
