@@ -1,5 +1,5 @@
 # make demo   generate data, train a small model, test it, draw what it sees   (15 to 20 minutes on 2 CPU cores)
-# make distill   the demo's model teaches a student of an eighth of its size: teacher, student alone, CMKD, table
+# make distill   the demo's model teaches a student of an eighth of its size: student alone, CMKD, table
 # make test   run the tests
 # make lint   run the linter
 # Each creates .venv and installs everything into it, once.

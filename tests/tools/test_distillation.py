@@ -129,8 +129,6 @@ def test_two_processes_equal_one(trained, config, run_tool, tmp_path):
     alone, together = weights(trained / 'epoch_2.pth'), weights(tmp_path / 'epoch_2.pth')
     flat = [torch.cat([w[key].float().flatten() for key in alone]) for w in (alone, together)]
     assert (flat[0] - flat[1]).norm() < 1e-3 * flat[0].norm()  # not elementwise: AdamW turns rounding into steps
-    first = [next(record['loss'] for record in scalars(folder) if 'loss' in record) for folder in (trained, tmp_path)]
-    assert first[1] == pytest.approx(first[0], rel=1e-3)
 
 
 def test_a_missing_teacher_is_one_error(config, run_tool, tmp_path):

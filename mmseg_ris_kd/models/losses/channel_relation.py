@@ -38,6 +38,8 @@ class ChannelRelationLoss(FeatureLoss):
         tau: Temperature of the channel attention.
         grid: Features are average-pooled to at most (grid, grid) positions.
         guided: Whether the rows are weighted by the teacher's channel attention.
+        centered: Whether each channel's mean over space is taken off first, so that G holds correlations. Cosines of
+            features behind an activation are mostly close to 1, as their values are mostly positive.
         loss_weight: Weight of the loss.
         schedule: Config of a ``WeightSchedule``.
 
@@ -55,6 +57,7 @@ class ChannelRelationLoss(FeatureLoss):
                  tau: float = 0.1,
                  grid: int = 15,
                  guided: bool = True,
+                 centered: bool = False,
                  loss_weight: float = 1.,
                  schedule: dict | None = None):
         super().__init__(feature=feature, stages=stages, loss_weight=loss_weight, schedule=schedule)
@@ -63,14 +66,16 @@ class ChannelRelationLoss(FeatureLoss):
         self.tau = tau
         self.grid = grid
         self.guided = guided
+        self.centered = centered
 
     def prepare(self, feature: Tensor) -> Tensor:
         """Pool first: an average commutes with the adapter's 1x1 convolution, which then sees fewer positions."""
         return pool_to_grid(feature, self.grid)
 
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
-        rows = kl_divergence(
-            *(channel_correlation(feature).div(self.tau).log_softmax(dim=-1) for feature in (student, teacher)))
+        rows = kl_divergence(*(
+            channel_correlation(feature, centered=self.centered).div(self.tau).log_softmax(dim=-1)
+            for feature in (student, teacher)))
         if not self.guided:
             return rows.mean()  # B x C
         importance = teacher.mean(dim=(2, 3)).softmax(dim=1)  # B x C
@@ -85,7 +90,10 @@ def pool_to_grid(feature: Tensor, grid: int) -> Tensor:
     return F.adaptive_avg_pool2d(feature, (min(height, grid), min(width, grid)))
 
 
-def channel_correlation(feature: Tensor) -> Tensor:
-    """Return G, the cosines between the channels of (B, C, H, W), with shape (B, C, C)."""
-    channels = F.normalize(feature.flatten(2), dim=2, eps=1e-8)  # B x C x P
+def channel_correlation(feature: Tensor, *, centered: bool = False) -> Tensor:
+    """Return G, the cosines (or correlations, if ``centered``) between the channels of (B, C, H, W): (B, C, C)."""
+    channels = feature.flatten(2)  # B x C x P
+    if centered:
+        channels = channels - channels.mean(dim=2, keepdim=True)
+    channels = F.normalize(channels, dim=2, eps=1e-8)
     return channels @ channels.transpose(1, 2)

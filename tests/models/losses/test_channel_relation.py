@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmseg_ris_kd.models.losses import ChannelRelationLoss
-from mmseg_ris_kd.models.losses.channel_relation import pool_to_grid
+from mmseg_ris_kd.models.losses.channel_relation import channel_correlation, pool_to_grid
 
 
 def softmax(values):
@@ -33,6 +33,15 @@ def by_loops(student, teacher, tau, guided):
 def test_by_loops(golden_pair, tau, guided):
     loss = ChannelRelationLoss(tau=tau, guided=guided)
     assert loss.compare(*golden_pair).item() == pytest.approx(by_loops(*golden_pair, tau, guided), rel=1e-9)
+
+
+def test_centered_relations_are_correlations(golden_pair):
+    student, teacher = golden_pair
+    correlations = torch.stack([torch.corrcoef(image.flatten(1)) for image in student])
+    torch.testing.assert_close(channel_correlation(student, centered=True), correlations)
+    shifted = student + torch.tensor([1., -2., 5.]).double()[:, None, None]
+    loss = ChannelRelationLoss(centered=True)
+    torch.testing.assert_close(loss.compare(shifted, teacher), loss.compare(student, teacher))
 
 
 @pytest.mark.parametrize('guided', [False, True])
