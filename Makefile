@@ -21,8 +21,7 @@ demo: $(READY)
 	    --split val testA testB --show-dir $(DEMO_DIR)/sheets
 
 distill: demo
-	$(BIN)/python tools/analysis_tools/compare_distillation.py $(STUDY) --teacher $(DEMO_DIR) \
-	    --work-dir work_dirs/distill --out-dir work_dirs/distill
+	$(BIN)/python tools/analysis_tools/compare_distillation.py $(STUDY) --teacher $(DEMO_DIR) --work-dir work_dirs/distill
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -154,7 +154,7 @@ assert Path(by_name.filename) == configs / 'r18' / 'r18_bert-mini_refcoco.py', b
 names = [str(path.relative_to(configs)) for path in list_configs()]
 assert len(names) > 5, names
 for name in names:
-    assert get_config('mmseg_ris_kd::' + name).model.type == 'ReferringSegmentor', name
+    assert get_config('mmseg_ris_kd::' + name).model.type in ('ReferringSegmentor', 'ReferringDistiller'), name
 mine = load_config('mine.py')
 assert mine.log_level == 'ERROR' and mine.model.decode_head.channels == by_name.model.decode_head.channels
 """, cwd=tmp_path, path=installed)

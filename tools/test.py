@@ -5,6 +5,7 @@ import argparse
 import copy
 import json
 import logging
+import os
 import os.path as osp
 
 from mmengine.config import Config
@@ -49,9 +50,10 @@ def main() -> None:
         dataset = config.test_dataloader.dataset.type
         print(f'\n{osp.basename(checkpoint)}: {dataset}, protocol {protocol.name}\n{table(results)}')
         out = osp.join(config.work_dir, 'metrics.json')
-        with open(out, 'w') as file:
+        with open(f'{out}.part', 'w') as file:
             report = dict(checkpoint=checkpoint, dataset=dataset, protocol=protocol.name, metrics=results)
             json.dump(report, file, indent=2)
+        os.replace(f'{out}.part', out)  # whole or not there
         print(f'written to {out}')
 
 

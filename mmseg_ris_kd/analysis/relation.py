@@ -54,7 +54,7 @@ def compare_relations(features: Mapping[str, Tensor], measure: ChannelRelationLo
         The teacher, then the others in their order.
     """
     theirs = features[teacher]
-    relations = [MappedRelation(teacher, '', mean_relation(theirs), 0.)]
+    relations = [MappedRelation(teacher, '', mean_relation(theirs, centered=measure.centered), 0.)]
     for name, feature in features.items():
         if name == teacher:
             continue
@@ -63,8 +63,9 @@ def compare_relations(features: Mapping[str, Tensor], measure: ChannelRelationLo
         if name == adapted:
             how = 'trained adapter' if str(stage) in measure.adapters else 'as it is'  # with equal channels: no adapter
             mapped[how] = measure.adapters(ours, theirs, stage)
-        relations += [MappedRelation(name, how, mean_relation(feature), float(measure.compare(feature, theirs)))
-                      for how, feature in mapped.items()]
+        for how, feature in mapped.items():
+            relation = mean_relation(feature, centered=measure.centered)
+            relations.append(MappedRelation(name, how, relation, float(measure.compare(feature, theirs))))
     return relations
 
 
@@ -126,9 +127,9 @@ def map_by_other_images(student: Tensor, teacher: Tensor, images: Sequence[str])
     return (weights.transpose(1, 2) @ source).to(student.dtype).unflatten(2, student.shape[2:])
 
 
-def mean_relation(feature: Tensor) -> Tensor:
-    """Return the cosines between the channels of (N, C, H, W), averaged over the samples: (C, C)."""
-    return channel_correlation(feature).mean(dim=0)
+def mean_relation(feature: Tensor, *, centered: bool = False) -> Tensor:
+    """Return the cosines or correlations between the channels of (N, C, H, W), averaged over the samples: (C, C)."""
+    return channel_correlation(feature, centered=centered).mean(dim=0)
 
 
 def channel_order(relation: Tensor) -> np.ndarray:

@@ -78,7 +78,7 @@ def markdown_report(rows: Sequence[dict], searches: Sequence[dict], *, notes: Ma
         lines.append(_line(method, *(_cell(summaries.get((method, split))) for split in splits)))
     if searches:
         lines += ['', f'## The search, {metric} on {splits[0]}', '',
-                  'Every method had as many tries; the best of each is the row above.', '',
+                  f'The best value of each method is in its row above: {splits[0]} has served for the choice.', '',
                   _line('method', 'value', metric), _line('---', '---:', '---:')]
         lines += [_line(search['method'], f'{search["value"]:g}', f'{search[metric]:.2f}') for search in searches]
     return '\n'.join(lines) + '\n'

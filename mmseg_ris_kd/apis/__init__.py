@@ -7,10 +7,11 @@ from ..engine.checkpoint import (
     read_checkpoint,
 )
 from ..models.pretrained import inference_model
-from .config import find_config, list_configs, load_config
+from .config import find_config, list_configs, load_config, student_options
 from .inferencer import ReferringInferencer, ReferringPrediction
 
 __all__ = [
     'ReferringInferencer', 'ReferringPrediction', 'best_checkpoint', 'check_state_dict', 'find_config',
-    'inference_model', 'latest_checkpoint', 'list_configs', 'load_checkpoint_strictly', 'load_config', 'read_checkpoint'
+    'inference_model', 'latest_checkpoint', 'list_configs', 'load_checkpoint_strictly', 'load_config',
+    'read_checkpoint', 'student_options'
 ]

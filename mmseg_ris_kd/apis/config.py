@@ -101,6 +101,12 @@ def _check_top_level_keys(config: Config, path: Path) -> None:
             raise ValueError(f'{path} has the unknown key {key!r}, which nothing reads; did you mean {close[0]!r}?')
 
 
+def student_options(options: dict | None) -> dict:
+    """Return those overrides of a distillation that concern its student, as the student's own config has them."""
+    prefix = 'model.student.'
+    return {f'model.{key[len(prefix):]}': value for key, value in (options or {}).items() if key.startswith(prefix)}
+
+
 def _check_override(config: Config, key: str, path: Path) -> None:
     """Every part of a dotted key must exist, up to the arguments of a component, which the component checks itself."""
     node, parts = config, key.split('.')

@@ -41,7 +41,7 @@ def median_seconds(steps: dict[str, Callable[[], object]], *, rounds: int, devic
             start = time.perf_counter()
             step()
             if device.startswith('cuda'):
-                torch.cuda.synchronize()
+                torch.cuda.synchronize(device)
             seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(values[1:]) for name, values in seconds.items()}
 
@@ -49,12 +49,12 @@ def median_seconds(steps: dict[str, Callable[[], object]], *, rounds: int, devic
 def peak_bytes(step: Callable[[], object], *, device: str) -> int:
     """Return how many bytes of tensors ``step()`` allocates at most at a time, beyond those that were there before."""
     if device.startswith('cuda'):
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
         step()
-        torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
     with _LiveTensors() as live:
         step()
     return live.peak

@@ -66,7 +66,7 @@ def _draw_matrices(figure, panels: Sequence[RelationPanel]) -> None:
         axes.tick_params(labelsize=7)
     grid[0].set_ylabel('channel, in the teacher\'s order', fontsize=8)
     bar = figure.colorbar(drawn, ax=list(grid), shrink=0.8, pad=0.01)
-    bar.set_label('cosine between channels', fontsize=8)
+    bar.set_label('relation between channels (cosine, or correlation if centered)', fontsize=8)
     bar.ax.tick_params(labelsize=7)
 
 

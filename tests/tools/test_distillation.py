@@ -156,9 +156,13 @@ def test_a_comparison_from_the_study_to_the_table(teacher_config, small_config, 
     study.write_text(STUDY.format(teacher=teacher_config, student=small_config, config=config))
     common = ['analysis_tools/compare_distillation.py', study, '--work-dir', work_dir, '--cfg-options',
               'train_cfg.max_epochs=1']
-    assert '8 runs' not in run_tool(*common, '--dry-run').stdout and not work_dir.exists()
+    planned = run_tool(*common, '--dry-run').stdout
+    for name in ('teacher/seed0', 'student/seed1', 'kd/loss_weight=2/seed0'):
+        assert f'{work_dir}/{name}: ' in planned
+    assert not work_dir.exists()
     done = run_tool(*common, '--jobs', 2)
-    rows = json.loads((tmp_path / 'distillation.json').read_text())
+    assert 'kd/loss_weight=0.5/seed0: val mIoU' in done.stdout
+    rows = json.loads((work_dir / 'distillation.json').read_text())
     assert {(row['method'], row['split'], row['seed']) for row in rows} == {
         ('teacher', split, 0) for split in ('val', 'testA')
     } | {(method, split, seed) for method in ('student', 'kd', 'kd-guided-off') for split in ('val', 'testA')
@@ -168,7 +172,23 @@ def test_a_comparison_from_the_study_to_the_table(teacher_config, small_config, 
     searched = {value: json.loads((work_dir / f'kd/loss_weight={value:g}/seed0/metrics.json').read_text())
                 ['metrics']['val']['mIoU'] for value in (0.5, 2.0)}
     assert chosen == {max(searched, key=searched.get)}
-    assert 'kd-guided-off' in (tmp_path / 'distillation.md').read_text() and (tmp_path / 'distillation.png').is_file()
-    assert 'student' in done.stdout
-    again = run_tool(*common)  # nothing is trained again
-    assert '3 runs, 3 of them finished before' not in done.stdout and 'about' not in again.stdout
+    assert all(row['options']['train_cfg.max_epochs'] == 1 for row in rows)
+    assert 'kd-guided-off' in (work_dir / 'distillation.md').read_text() and (work_dir / 'distillation.png').is_file()
+    again = run_tool(*common).stdout
+    assert 'min left' not in again and '1 runs, 1 of them finished before' in again
+    other = run_tool(*common[:-1], 'train_cfg.max_epochs=2', check=False)
+    assert other.returncode == 1 and 'holds a run with another options' in other.stderr
+    missing = run_tool(*common, '--teacher', tmp_path / 'typo', check=False)
+    assert missing.returncode == 1 and "has no results of ['val', 'testA']" in missing.stderr
+    assert not (tmp_path / 'typo').exists()
+
+
+def test_benchmark(config, run_tool, tmp_path):
+    done = run_tool('analysis_tools/benchmark_distillation.py', config, '--size', 64, '--batch-size', 2, '--rounds', 1,
+                    '--out', tmp_path / 'cost.json', '--cfg-options', 'model.teacher_size=(96,96)')
+    report = json.loads((tmp_path / 'cost.json').read_text())
+    assert set(report['steps']) == {'student alone', 'teacher forward', 'cmkd'}
+    assert all(step['seconds'] > 0 and step['bytes'] > 0 for step in [*report['steps'].values(),
+                                                                      *report['relations'].values()])
+    assert report['steps']['student alone']['parameters'] < report['steps']['cmkd']['parameters']
+    assert 'x (student + teacher)' in done.stdout and 'channel relation' in done.stdout

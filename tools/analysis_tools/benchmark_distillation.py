@@ -57,9 +57,10 @@ def main() -> None:
     data = batch(args.batch_size, args.size)
     alone = copy.deepcopy(distiller.student)
     prepared = distiller.data_preprocessor(copy.deepcopy(data), True)
+    teacher_inputs = prepared['inputs'] if prepared['teacher_inputs'] is None else prepared['teacher_inputs']
     steps = {
         'student alone': training_step(alone, first, data),
-        'teacher forward': lambda: distiller.teacher(prepared['inputs'], [EXPRESSION] * args.batch_size),
+        'teacher forward': lambda: distiller.teacher(teacher_inputs, [EXPRESSION] * args.batch_size),
         **{name: training_step(model, configs[name], data) for name, model in distillers.items()},
     }
     report = dict(size=args.size, batch_size=args.batch_size, device=device_name(args.device), torch=torch.__version__,
@@ -149,7 +150,9 @@ def relation_table(relations: dict[str, dict[str, float]]) -> PrettyTable:
 
 
 def device_name(device: str) -> str:
-    return torch.cuda.get_device_name() if device.startswith('cuda') else f'CPU, {torch.get_num_threads()} threads'
+    if device.startswith('cuda'):
+        return torch.cuda.get_device_name(device)
+    return f'CPU, {torch.get_num_threads()} threads'
 
 
 if __name__ == '__main__':

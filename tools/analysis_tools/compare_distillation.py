@@ -1,6 +1,7 @@
 """Train a teacher, the student alone and its distillations with the same budget over several seeds, and tabulate them.
 
-Every run has a work dir of its own: what is finished is not run again, what was interrupted is resumed.
+Every run has a work dir of its own: what is finished is not run again, what was interrupted is resumed, and what was
+run with other settings is an error.
 """
 from __future__ import annotations
 
@@ -24,14 +25,16 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=__doc__,
-        epilog='example:\n  python tools/analysis_tools/compare_distillation.py results/refshapes/study.py --seeds 0 1')
+        epilog='example:\n  python tools/analysis_tools/compare_distillation.py results/refshapes/study.py \\\n'
+        '      --out-dir results/refshapes')
     parser.add_argument('study', type=Path, help='study file: teacher, student, distillations, seeds')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/distillation'),
                         help='folder of the runs (default: %(default)s)')
     parser.add_argument('--teacher', type=Path, metavar='WORK_DIR',
                         help='work dir of the teacher, trained and tested on the splits of the study (default: one is '
                         'trained)')
-    parser.add_argument('--out-dir', type=Path, help='folder of distillation.{json,md,png} (default: the study\'s)')
+    parser.add_argument('--out-dir', type=Path,
+                        help='folder for distillation.{json,md,png} (default: that of the runs)')
     parser.add_argument('--seeds', type=int, nargs='+', help='seeds instead of the study\'s')
     parser.add_argument('--only', nargs='+', metavar='NAME', help='these distillations of the study only')
     parser.add_argument('--jobs', type=int, default=1, help='runs at a time, for a GPU that has room (default: 1)')
@@ -50,7 +53,7 @@ def main() -> None:
             print(f'{runner.folder(run)}: {run.config} seed {run.seed} {dict(run.options) or ""}')
         return
     rows, searches = runner.run()
-    out_dir = args.out_dir or args.study.parent
+    out_dir = args.out_dir or args.work_dir
     write_results(out_dir, rows, searches, study)
     print((out_dir / 'distillation.md').read_text())
     print(f'written to {out_dir}/distillation.json, .md, .png')
@@ -92,19 +95,54 @@ class Runner:
         self.execute([run for run in final if run not in first])
         return [row for run in [teacher, *students, *final] for row in self.rows(run)], searches
 
-    def rows(self, run: Run) -> list[dict]:
-        facts = dict(config=run.config, options=dict(run.options))
-        return [dict(method=run.method, split=split, seed=run.seed, **values, **facts)
-                for split, values in self.metrics(run).items()]
-
     def folder(self, run: Run) -> Path:
         return self.teacher if run.method == 'teacher' and self.teacher else self.work_dir / run.folder
+
+    def overrides(self, run: Run) -> dict:
+        overrides = dict(self.options, **dict(run.options))
+        if run.method not in ('teacher', 'student'):
+            overrides['model.teacher_ckpt'] = str(self.folder(next(self.study.baselines())))
+        return overrides
+
+    def record(self, run: Run) -> dict:
+        """What the result of a run depends on, but for the code."""
+        return dict(config=run.config, seed=run.seed, options=json.loads(json.dumps(self.overrides(run))))
+
+    def is_finished(self, run: Run) -> bool:
+        """Whether a run need not be started.
+
+        Raises:
+            ValueError: Its folder holds a run with other settings, or a given teacher is not tested on all splits.
+        """
+        folder, metrics = self.folder(run), self.folder(run) / 'metrics.json'
+        if folder == self.teacher:
+            tested = list(self.metrics(run)) if metrics.is_file() else []
+            missing = [split for split in self.study.splits if split not in tested]
+            if missing:
+                raise ValueError(f'--teacher {folder} has no results of {missing}: test it first, with tools/test.py '
+                                 f'{run.config} {folder} --work-dir {folder} --split {" ".join(self.study.splits)}')
+            return True
+        if not (folder / 'run.json').is_file():
+            return False
+        known = json.loads((folder / 'run.json').read_text())
+        changed = [key for key, value in self.record(run).items() if known.get(key) != value]
+        if changed:
+            raise ValueError(f'{folder} holds a run with another {" and ".join(changed)} ({folder}/run.json): choose '
+                             'another --work-dir, or delete that folder')
+        return metrics.is_file()
 
     def metrics(self, run: Run) -> dict[str, dict[str, float]]:
         return json.loads((self.folder(run) / 'metrics.json').read_text())['metrics']
 
+    def rows(self, run: Run) -> list[dict]:
+        """One row per split: the metrics, and what they come from."""
+        path = self.folder(run) / 'run.json'
+        source = json.loads(path.read_text()) if path.is_file() else dict(self.record(run), commit='unknown')
+        results = self.metrics(run)
+        return [dict(method=run.method, split=split, **source, **results[split]) for split in self.study.splits]
+
     def execute(self, runs: Sequence[Run]) -> None:
-        waiting = [run for run in runs if not (self.folder(run) / 'metrics.json').is_file()]
+        waiting = [run for run in runs if not self.is_finished(run)]
         print(f'{len(runs)} runs, {len(runs) - len(waiting)} of them finished before', flush=True)
         with ThreadPoolExecutor(self.jobs) as pool:
             for done, run in enumerate(pool.map(self.train_and_test, waiting), 1):
@@ -117,11 +155,9 @@ class Runner:
         start = time.monotonic()
         folder = self.folder(run)
         folder.mkdir(parents=True, exist_ok=True)
-        options = dict(self.options, **dict(run.options))
-        if run.method not in ('teacher', 'student'):
-            teacher = next(self.study.baselines())
-            options['model.teacher_ckpt'] = str(self.folder(teacher))
-        overrides = ['--cfg-options', *(f'{key}={value}' for key, value in options.items())] if options else []
+        (folder / 'run.json').write_text(json.dumps(dict(self.record(run), commit=commit_of(TOOLS)), indent=1) + '\n')
+        overrides = [f'{key}={value}' for key, value in self.overrides(run).items()]
+        overrides = ['--cfg-options', *overrides] if overrides else []
         common = ['--work-dir', folder, *overrides]
         call(folder / 'train.log', 'train.py', run.config, *common, '--seed', run.seed, '--resume')
         call(folder / 'test.log', 'test.py', run.config, folder, *common, '--split', *self.study.splits)
@@ -142,9 +178,7 @@ def call(log: Path, tool: str, *arguments: object) -> None:
 def write_results(out_dir: Path, rows: list[dict], searches: list[dict], study: Study) -> None:
     """Write ``distillation.json`` (one row per method, split and seed), ``.md`` and ``.png``."""
     out_dir.mkdir(parents=True, exist_ok=True)
-    commit = commit_of(TOOLS)
-    for row in rows:
-        row['commit'] = commit
+    commit = ', '.join(sorted({row['commit'] for row in rows}))
     (out_dir / 'distillation.json').write_text(json.dumps(rows, indent=1) + '\n')
     notes = dict(commit=commit, command=f'`python {shlex.join(sys.argv)}`', teacher=f'`{study.teacher}`',
                  student=f'`{study.student}`')

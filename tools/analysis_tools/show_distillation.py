@@ -49,7 +49,7 @@ from mmseg_ris_kd.analysis.relation import (
     stage_feature,
 )
 from mmseg_ris_kd.analysis.word_attention import word_attention, words_of
-from mmseg_ris_kd.apis import cli, load_config
+from mmseg_ris_kd.apis import cli, load_config, student_options
 from mmseg_ris_kd.models.losses.channel_relation import ChannelRelationLoss
 from mmseg_ris_kd.models.losses.pixel_word_correlation import PixelWordCorrelationLoss
 from mmseg_ris_kd.structures import RISFeatures
@@ -107,7 +107,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     teacher, distilled = models_of(distiller)
     models = [teacher, distilled]
     if args.student_checkpoint:
-        model = load_config(args.student_config).model if args.student_config else config.model
+        model = load_config(args.student_config, student_options(args.cfg_options)).model if args.student_config \
+            else config.model
         models.insert(1, load_student_alone(model, args.student_checkpoint, device=args.device))
     dataset = build_dataset(config, args.split)
     args.output_dir.mkdir(parents=True, exist_ok=True)
@@ -221,7 +222,8 @@ def show_relation(shown: Shown, measure: ChannelRelationLoss, adapted: str | Non
         title = '\n'.join([relation.name, relation.how, f'L_ch {relation.distance:.4f}'] if relation.how else
                           [relation.name])
         panels.append(RelationPanel(title, relation.relation.cpu().numpy()[np.ix_(order, order)]))
-    spectra = {name: relation_spectrum(mean_relation(feature)) for name, feature in features.items()}
+    spectra = {name: relation_spectrum(mean_relation(feature, centered=measure.centered))
+               for name, feature in features.items()}
     draw_relation_figure(panels, spectra, args.output_dir / 'relation.png', note=relation_note(measure, adapted, args),
                          title=f'Channel relations of stage {args.stage}, mean over {len(shown.images)} samples of '
                                f'{args.split}')
@@ -234,7 +236,8 @@ def relation_note(measure: ChannelRelationLoss, adapted: str | None, args: argpa
     adapter = 'Trained adapter: that of the distillation.' if adapted else \
         f'This distillation compares no channel relation of stage {args.stage}: there is no adapter to show.'
     return (f'L_ch: ChannelRelationLoss to the teacher, mean over the samples (tau {measure.tau:g}, '
-            f'{"" if measure.guided else "not "}guided, {measure.feature} features). Least-squares map: 1x1 with bias, '
+            f'{"" if measure.guided else "not "}guided, {"" if measure.centered else "not "}centered, '
+            f'{measure.feature} features). Least-squares map: 1x1 with bias, '
             'for each sample fitted to the shown samples of other images; the student alone has no adapter, so compare '
             'the students through this map. It keeps of a student what predicts the teacher, so that channels '
             f'look more alike than they are. {adapter}')

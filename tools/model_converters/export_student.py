@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from prettytable import PrettyTable
 
 import mmseg_ris_kd  # noqa: F401  registers the components
+from mmseg_ris_kd.analysis.observation import load_distillation
 from mmseg_ris_kd.apis import (
     best_checkpoint,
     cli,
@@ -20,6 +20,7 @@ from mmseg_ris_kd.apis import (
     load_checkpoint_strictly,
     load_config,
     read_checkpoint,
+    student_options,
 )
 from mmseg_ris_kd.engine.cost import count_macs, count_parameters
 
@@ -43,15 +44,12 @@ def main() -> None:
     args = parse_args()
     cli.quiet_known_warnings()
     config = load_config(args.config, args.cfg_options)
-    if config.model.get('type') != 'ReferringDistiller':
-        raise ValueError(f'{args.config} is no distillation (model.type={config.model.get("type")!r}): its checkpoints '
-                         'are plain already')
     init_default_scope('mmseg')
     path = best_checkpoint(args.checkpoint)
-    # a copy for its weights only: neither teacher nor pretrained weights are looked for
-    distiller = MODELS.build(dict(config.model, student=inference_model(config.model))).eval()
-    load_checkpoint_strictly(distiller, path)
-    alone = MODELS.build(student_alone(config, args.student_config)).eval()
+    distiller = load_distillation(config, path)
+    if args.student_config:
+        config = load_config(args.student_config, student_options(args.cfg_options))
+    alone = MODELS.build(inference_model(config.model)).eval()
     args.dst.parent.mkdir(parents=True, exist_ok=True)
     part = args.dst.with_name(f'{args.dst.name}.part')  # takes the name of DST when it has proved right
     try:
@@ -62,10 +60,6 @@ def main() -> None:
     finally:
         part.unlink(missing_ok=True)
     print(f'{args.dst} loads strictly into {args.student_config or "the student of " + args.config}')
-
-
-def student_alone(config: Config, name: str | None) -> dict:
-    return inference_model(config.model if name is None else load_config(name).model)
 
 
 def save(path: Path, student: torch.nn.Module, source: str, config: str | None) -> None:

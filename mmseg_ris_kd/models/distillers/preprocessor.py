@@ -13,10 +13,18 @@ class DistillationPreprocessor(BaseDataPreprocessor):
         student: The student's data preprocessor; alone in charge outside training.
         teacher: The teacher's data preprocessor, or None if it would do the same.
         teacher_size: (height, width) of the teacher's inputs in pixels; None: as the pipeline made them.
+
+    Raises:
+        ValueError: One of two different preprocessors pads.
     """
 
     def __init__(self, student: nn.Module, *, teacher: nn.Module | None, teacher_size: tuple[int, int] | None):
         super().__init__()
+        for name, part in (('student', student), ('teacher', teacher)):
+            if teacher is not None and (getattr(part, 'size', None) or (getattr(part, 'size_divisor', None) or 1) > 1):
+                raise ValueError(f'model.{name}.data_preprocessor pads images, and teacher and student are normalized '
+                                 'differently: their features would not lie over each other. Let the pipeline make '
+                                 'images of one size, without size and with size_divisor=1')
         self.student = student
         self.teacher = teacher
         self.teacher_size = teacher_size

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -58,21 +60,24 @@ class ReferringDistiller(BaseModel):
         if not isinstance(distill_losses, dict):
             raise TypeError(f'model.distill_losses maps names to loss configs, such as dict(cmkd=dict(type=...)), but '
                             f'got a {type(distill_losses).__name__}')
-        student_model = MODELS.build(student)
+        with _keys_of('student'):
+            student_model = MODELS.build(student)
         super().__init__(
             data_preprocessor=_preprocessor(student_model, student, teacher, teacher_size), init_cfg=init_cfg)
         self.student = student_model
-        self.distill_losses = nn.ModuleDict(
-            {name: MODELS.build(loss) for name, loss in distill_losses.items() if loss is not None})
-        for loss in self.distill_losses.values():
-            loss.connect(self.student.decode_head.feature_channels, _feature_channels(teacher))
+        with torch.random.fork_rng(devices=[]):  # the student starts from the weights that it has alone
+            self.distill_losses = nn.ModuleDict(
+                {name: MODELS.build(loss) for name, loss in distill_losses.items() if loss is not None})
+            for loss in self.distill_losses.values():
+                loss.connect(self.student.decode_head.feature_channels, _feature_channels(teacher))
         self.teacher_config = teacher
         self.teacher_ckpt = teacher_ckpt
         self._teacher: FrozenTeacher | None = None
 
     def init_weights(self) -> None:
         """Initialize the student and load the teacher; see ``teacher`` for the errors."""
-        super().init_weights()
+        with _keys_of('student'):
+            super().init_weights()
         self.teacher  # noqa: B018  a missing checkpoint is reported before training starts
 
     @property
@@ -84,7 +89,8 @@ class ReferringDistiller(BaseModel):
             ValueError: ``teacher_ckpt`` is damaged or belongs to another model.
         """
         if self._teacher is None:
-            self._teacher = FrozenTeacher(self._load_teacher())
+            with _keys_of('teacher'):
+                self._teacher = FrozenTeacher(self._load_teacher())
             like = next(self.student.parameters())
             self._teacher.apply(
                 lambda tensor: tensor.to(like.device, like.dtype if tensor.is_floating_point() else None))
@@ -141,6 +147,16 @@ class ReferringDistiller(BaseModel):
         if self._teacher is not None:
             self._teacher.apply(fn)
         return super()._apply(fn, *args)
+
+
+@contextmanager
+def _keys_of(part: str) -> Iterator[None]:
+    """Let errors name the config keys of student or teacher as the distillation's config has them."""
+    try:
+        yield
+    except (FileNotFoundError, ValueError) as error:
+        text = re.sub(r'\bmodel\.(?=(text_encoder|backbone|neck|decode_head)\b)', f'model.{part}.', str(error))
+        raise type(error)(text) from error
 
 
 def _feature_channels(model: dict) -> dict[str, tuple[int, ...]]:

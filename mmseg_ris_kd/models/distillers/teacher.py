@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
 from ...structures import RISFeatures
@@ -30,6 +31,9 @@ class FrozenTeacher:
     def apply(self, change: Callable[[Tensor], Tensor]) -> None:
         """Change every tensor in place as ``nn.Module._apply`` does, such as moving it to a device."""
         self.model._apply(change)
+        for module in self.model.modules():
+            if isinstance(module, BaseDataPreprocessor):  # which sends images where it believes to be
+                module._device = next(self.model.parameters()).device
 
     def __deepcopy__(self, memo: dict) -> FrozenTeacher:
         return self  # copies of a distiller, such as EMA's, share it

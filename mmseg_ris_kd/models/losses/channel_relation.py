@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from .distillation_loss import FeatureLoss, kl_divergence
+from .distillation_loss import FeatureLoss, check_positive, kl_divergence, unit_norm
 
 
 @MODELS.register_module()
@@ -44,7 +44,7 @@ class ChannelRelationLoss(FeatureLoss):
         schedule: Config of a ``WeightSchedule``.
 
     Raises:
-        ValueError: ``tau`` is not positive or ``grid`` is below 1.
+        ValueError: ``tau`` or ``grid`` is not positive.
     """
 
     term = 'channel'
@@ -61,8 +61,7 @@ class ChannelRelationLoss(FeatureLoss):
                  loss_weight: float = 1.,
                  schedule: dict | None = None):
         super().__init__(feature=feature, stages=stages, loss_weight=loss_weight, schedule=schedule)
-        if tau <= 0 or grid < 1:
-            raise ValueError(f'ChannelRelationLoss: tau must be positive and grid at least 1, but got {tau} and {grid}')
+        check_positive(self, tau=tau, grid=grid)
         self.tau = tau
         self.grid = grid
         self.guided = guided
@@ -95,5 +94,5 @@ def channel_correlation(feature: Tensor, *, centered: bool = False) -> Tensor:
     channels = feature.flatten(2)  # B x C x P
     if centered:
         channels = channels - channels.mean(dim=2, keepdim=True)
-    channels = F.normalize(channels, dim=2, eps=1e-8)
+    channels = unit_norm(channels, dim=2)
     return channels @ channels.transpose(1, 2)

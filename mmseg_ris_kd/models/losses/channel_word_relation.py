@@ -10,7 +10,16 @@ from torch import Tensor
 
 from ...structures import RISFeatures
 from .adapters import ChannelAdapters
-from .distillation_loss import Channels, DistillationLoss, check_stages, kl_divergence, same_grid, select_stage
+from .distillation_loss import (
+    Channels,
+    DistillationLoss,
+    check_positive,
+    check_stages,
+    kl_divergence,
+    same_grid,
+    select_stage,
+    unit_norm,
+)
 from .pixel_word_correlation import aligned_attention
 
 
@@ -44,8 +53,7 @@ class ChannelWordRelationLoss(DistillationLoss):
                  loss_weight: float = 1.,
                  schedule: dict | None = None):
         super().__init__(loss_weight=loss_weight, schedule=schedule)
-        if tau <= 0:
-            raise ValueError(f'ChannelWordRelationLoss: tau must be positive, but got {tau}')
+        check_positive(self, tau=tau)
         self.stages = check_stages(stages, self)
         self.adapters: ChannelAdapters | None = None
         self.tau = tau
@@ -66,7 +74,7 @@ class ChannelWordRelationLoss(DistillationLoss):
 
     def _relation(self, feature: Tensor, attention: Tensor, mask: Tensor) -> Tensor:
         """Log of R, (B, C, L), zero at the words that are not compared."""
-        channels = F.normalize(feature.flatten(2), dim=2, eps=1e-8)  # B x C x P
+        channels = unit_norm(feature.flatten(2), dim=2)  # B x C x P
         words = F.normalize(attention, dim=1, eps=1e-8)  # B x P x L
         padding = ~mask[:, None]
         scores = (channels @ words / self.tau).masked_fill(padding, torch.finfo(feature.dtype).min)

@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from .channel_relation import pool_to_grid
-from .distillation_loss import FeatureLoss, kl_divergence
+from .distillation_loss import FeatureLoss, check_positive, kl_divergence
 
 
 @MODELS.register_module()
@@ -36,6 +36,9 @@ class CIRKDMiniBatchLoss(FeatureLoss):
         stages: Positions in the record's tuple, 0 being the shallowest.
         loss_weight: Weight of the loss.
         schedule: Config of a ``WeightSchedule``.
+
+    Raises:
+        ValueError: ``tau`` or ``grid`` is not positive.
     """
 
     term = 'cirkd'
@@ -43,6 +46,7 @@ class CIRKDMiniBatchLoss(FeatureLoss):
     def __init__(self, *, tau: float = 0.1, grid: int | None = 15, feature: str = 'fused',
                  stages: Sequence[int] = (0, 1, 2, 3), loss_weight: float = 1., schedule: dict | None = None):
         super().__init__(feature=feature, stages=stages, loss_weight=loss_weight, schedule=schedule)
+        check_positive(self, tau=tau, grid=1 if grid is None else grid)
         self.tau = tau
         self.grid = grid
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from .distillation_loss import FeatureLoss, kl_divergence
+from .distillation_loss import FeatureLoss, check_positive, kl_divergence
 
 
 @MODELS.register_module()
@@ -27,6 +27,9 @@ class CWDLoss(FeatureLoss):
         stages: Positions in the record's tuple, 0 being the shallowest.
         loss_weight: Weight of the loss.
         schedule: Config of a ``WeightSchedule``.
+
+    Raises:
+        ValueError: ``tau`` is not positive.
     """
 
     term = 'cwd'
@@ -35,6 +38,7 @@ class CWDLoss(FeatureLoss):
     def __init__(self, *, tau: float = 1., feature: str = 'fused', stages: Sequence[int] = (0, 1, 2, 3),
                  loss_weight: float = 1., schedule: dict | None = None):
         super().__init__(feature=feature, stages=stages, loss_weight=loss_weight, schedule=schedule)
+        check_positive(self, tau=tau)
         self.tau = tau
 
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:

@@ -1,13 +1,11 @@
 """DIST: the student ranks as the teacher ranks."""
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mmseg.registry import MODELS
 from torch import Tensor
 
 from .bernoulli import foreground_logit
-from .distillation_loss import FeatureLoss
+from .distillation_loss import FeatureLoss, check_positive
 
 
 @MODELS.register_module()
@@ -31,17 +29,19 @@ class DISTLoss(FeatureLoss):
         tau: Temperature.
         beta: Weight of the inter-class relation, for logits of three channels or more.
         gamma: Weight of the intra-class relation.
-        feature: ``'logits'``.
-        stages: ``(0,)``.
         loss_weight: Weight of the loss.
         schedule: Config of a ``WeightSchedule``.
+
+    Raises:
+        ValueError: ``tau`` is not positive.
     """
 
     term = 'dist'
 
-    def __init__(self, *, tau: float = 1., beta: float = 1., gamma: float = 1., feature: str = 'logits',
-                 stages: Sequence[int] = (0,), loss_weight: float = 1., schedule: dict | None = None):
-        super().__init__(feature=feature, stages=stages, loss_weight=loss_weight, schedule=schedule)
+    def __init__(self, *, tau: float = 1., beta: float = 1., gamma: float = 1., loss_weight: float = 1.,
+                 schedule: dict | None = None):
+        super().__init__(feature='logits', stages=(0,), loss_weight=loss_weight, schedule=schedule)
+        check_positive(self, tau=tau)
         self.tau = tau
         self.beta = beta
         self.gamma = gamma

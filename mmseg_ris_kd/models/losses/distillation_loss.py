@@ -134,6 +134,24 @@ def check_stages(stages: Sequence[int], loss: nn.Module) -> tuple[int, ...]:
     return stages
 
 
+def check_positive(loss: nn.Module, **values: float) -> None:
+    """Raise a ``ValueError`` that names the argument of ``loss`` that is not positive."""
+    for name, value in values.items():
+        if value <= 0:
+            raise ValueError(f'{type(loss).__name__}: {name} must be positive, but got {value}')
+
+
+def unit_norm(feature: Tensor, dim: int) -> Tensor:
+    """Scale the vectors along ``dim`` of a (B, ., .) tensor to unit norm; all but dead ones, which stay small.
+
+    A norm is taken as at least a hundredth of the root mean square of the norms of its sample, since the gradient of
+    a vector that is nearly zero would be the whole gradient.
+    """
+    norm = feature.norm(dim=dim, keepdim=True)
+    floor = 1e-2 * norm.detach().square().mean(dim=3 - dim, keepdim=True).sqrt()
+    return feature / torch.maximum(norm, floor).clamp_min(1e-8)
+
+
 def select_stage(record: RISFeatures, feature: str, stage: int, *, owner: str, loss: nn.Module) -> Tensor:
     """Return a feature of one stage in at least float32.
 

@@ -1,13 +1,11 @@
 """Logit KD: the teacher's foreground probability at every pixel as a soft target."""
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mmseg.registry import MODELS
 from torch import Tensor
 
 from .bernoulli import as_two_classes
-from .distillation_loss import FeatureLoss, kl_divergence
+from .distillation_loss import FeatureLoss, check_positive, kl_divergence
 
 
 @MODELS.register_module()
@@ -24,17 +22,18 @@ class LogitKDLoss(FeatureLoss):
 
     Args:
         tau: Temperature.
-        feature: ``'logits'``.
-        stages: ``(0,)``.
         loss_weight: Weight of the loss.
         schedule: Config of a ``WeightSchedule``.
+
+    Raises:
+        ValueError: ``tau`` is not positive.
     """
 
     term = 'logit_kd'
 
-    def __init__(self, *, tau: float = 1., feature: str = 'logits', stages: Sequence[int] = (0,),
-                 loss_weight: float = 1., schedule: dict | None = None):
-        super().__init__(feature=feature, stages=stages, loss_weight=loss_weight, schedule=schedule)
+    def __init__(self, *, tau: float = 1., loss_weight: float = 1., schedule: dict | None = None):
+        super().__init__(feature='logits', stages=(0,), loss_weight=loss_weight, schedule=schedule)
+        check_positive(self, tau=tau)
         self.tau = tau
 
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:

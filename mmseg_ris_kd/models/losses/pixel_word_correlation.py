@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ...structures import RISFeatures
-from .distillation_loss import DistillationLoss, check_stages, kl_divergence, same_grid, select_stage
+from .distillation_loss import DistillationLoss, check_positive, check_stages, kl_divergence, same_grid, select_stage
 from .words import align_words
 
 EPS = 1e-8  # below any attention that matters; keeps the logarithm finite
@@ -60,8 +60,7 @@ class PixelWordCorrelationLoss(DistillationLoss):
                  loss_weight: float = 1.,
                  schedule: dict | None = None):
         super().__init__(loss_weight=loss_weight, schedule=schedule)
-        if tau <= 0:
-            raise ValueError(f'PixelWordCorrelationLoss: tau must be positive, but got {tau}')
+        check_positive(self, tau=tau)
         if min(first_order, high_order) < 0 or first_order == high_order == 0:
             raise ValueError('PixelWordCorrelationLoss: first_order and high_order are weights, one of them positive, '
                              f'but got {first_order} and {high_order}')

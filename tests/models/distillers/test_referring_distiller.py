@@ -209,6 +209,38 @@ def test_accumulated_gradients_equal_the_doubled_batch(student, teacher, teacher
         torch.testing.assert_close(gradients[1][name], value, rtol=1e-4, atol=1e-7)
 
 
+def test_the_student_starts_from_the_weights_that_it_has_alone(student, teacher, teacher_ckpt):
+    torch.manual_seed(0)
+    alone = MODELS.build(copy.deepcopy(student))
+    alone.init_weights()
+    distiller = build(student, teacher, teacher_ckpt)  # seeds with 0
+    distiller.init_weights()
+    assert list(distiller.distill_losses.parameters())
+    for name, value in alone.state_dict().items():
+        assert torch.equal(distiller.student.state_dict()[name], value), name
+
+
+def test_the_teacher_follows_to_other_devices(student, teacher, teacher_ckpt):
+    distiller = build(student, teacher, teacher_ckpt)
+    model = distiller.teacher.model
+    distiller.to('meta')
+    assert {p.device.type for p in model.parameters()} == {'meta'} and model.data_preprocessor.device.type == 'meta'
+
+
+def test_errors_name_the_keys_of_the_distillation(student, teacher, teacher_ckpt, tmp_path):
+    missing = dict(student, backbone=dict(
+        student['backbone'], init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'nowhere.pth'))))
+    with pytest.raises(FileNotFoundError, match=r'model\.student\.backbone\.init_cfg'):
+        build(missing, teacher, teacher_ckpt).init_weights()
+
+
+def test_padding_two_different_preprocessors_is_refused(student, teacher, teacher_ckpt):
+    padded = dict(teacher, data_preprocessor=dict(type='SegDataPreProcessor', mean=[9.] * 3, std=[1.] * 3,
+                                                  size_divisor=32))
+    with pytest.raises(ValueError, match='model.teacher.data_preprocessor pads'):
+        build(student, padded, teacher_ckpt)
+
+
 def test_losses_combine_and_drop_out(student, teacher, teacher_ckpt):
     losses = dict(cmkd=None, kd=dict(type='LogitKDLoss', loss_weight=0.5), fit=dict(type='FitNetLoss', stages=(3, )))
     assert {name for name in losses_of(build(student, teacher, teacher_ckpt, distill_losses=losses))

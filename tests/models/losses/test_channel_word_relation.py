@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -20,17 +21,19 @@ def relation_by_loops(feature, attention, tau):
 
 
 def test_by_loops(make):
-    student, teacher = make(seed=1), make(seed=2)
+    student, teacher = make(seed=1), make(seed=2, channels=(5, 6, 7, 8))
+    loss = ChannelWordRelationLoss(stages=(0, 1), tau=0.3)
+    loss.connect(make.channels(student), make.channels(teacher))
+    loss.double()
+    adapted = replace(student, fused=tuple(loss.adapters[str(stage)](student.fused[stage]) for stage in (0, 1)))
     expected = 0.
     for stage in (0, 1):
         for image, real in enumerate(student.text.mask):
             pairs = [relation_by_loops(record.fused[stage][image].flatten(1),
                                        record.attention[stage][image].mean(0)[:, real], 0.3)
-                     for record in (student, teacher)]
+                     for record in (adapted, teacher)]
             rows = [sum(p * math.log(p / q) for p, q in zip(b, a)) for a, b in zip(*pairs)]
             expected += sum(rows) / len(rows) / 4
-    loss = ChannelWordRelationLoss(stages=(0, 1), tau=0.3)
-    loss.connect(make.channels(student), make.channels(teacher))
     assert loss(student, teacher)['loss_channel_word'].item() == pytest.approx(expected, rel=1e-9)
 
 

@@ -28,5 +28,8 @@ def test_two_classes_are_degenerate_and_take_the_bernoulli_form(golden_pair):
     p = [(x[:, 1] - x[:, 0]).sigmoid().flatten() for x in two]
     expected = 1 - torch.corrcoef(torch.stack(p))[0, 1]
     torch.testing.assert_close(DISTLoss().compare(*two), expected, atol=1e-6, rtol=0)
+    p = [((x[:, 1] - x[:, 0]) / 4).sigmoid().flatten() for x in two]
+    softer = 1 - torch.corrcoef(torch.stack(p))[0, 1]
+    torch.testing.assert_close(DISTLoss(tau=4.).compare(*two), softer, atol=1e-6, rtol=0)
     one = [x[:, 1:] - x[:, :1] for x in two]
     torch.testing.assert_close(DISTLoss().compare(*one), expected, atol=1e-6, rtol=0)

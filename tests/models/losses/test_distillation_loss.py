@@ -105,6 +105,13 @@ def test_half_precision_is_computed_in_float32(config, make, dtype):
         torch.testing.assert_close(value, values[1][name])
 
 
+@pytest.mark.parametrize('name', ['LogitKDLoss', 'CWDLoss', 'DISTLoss', 'CIRKDMiniBatchLoss', 'ChannelRelationLoss',
+                                  'ChannelWordRelationLoss', 'PixelWordCorrelationLoss'])
+def test_a_temperature_is_positive(name):
+    with pytest.raises(ValueError, match=f'{name}: tau must be positive, but got 0'):
+        MODELS.build(dict(type=name, tau=0.))
+
+
 def test_misuse_is_explained(make, wide_teacher):
     init_default_scope('mmseg')
     with pytest.raises(ValueError, match="feature must be one of .*'fuse'"):

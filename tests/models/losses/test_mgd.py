@@ -7,7 +7,7 @@ from mmseg_ris_kd.models.losses import MGDLoss
 
 
 def test_regenerates_what_is_left(make):
-    student, teacher = make(seed=1), make(seed=2)
+    student, teacher = make(seed=1), make(seed=2, channels=(5, 6, 7, 8))
     loss = MGDLoss(mask_ratio=0.5, stages=(0, 1))
     loss.connect(make.channels(student), make.channels(teacher))
     loss.double()
@@ -15,8 +15,9 @@ def test_regenerates_what_is_left(make):
     value = loss(student, teacher)['loss_mgd'].item()
     torch.manual_seed(5)
     expected = 0.
+    assert len(loss.adapters) == 2
     for stage, generator in enumerate(loss.generators):
-        feature = student.fused[stage]
+        feature = loss.adapters[str(stage)](student.fused[stage])
         kept = torch.rand(feature.shape[0], 1, *feature.shape[2:], dtype=torch.float64) >= 0.5
         first, activation, second = generator
         regenerated = second(activation(first(feature * kept)))
