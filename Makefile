@@ -1,4 +1,4 @@
-# make demo   generate data, train a small model, test it, draw what it sees   (15 to 20 minutes on 2 CPU cores)
+# make demo   generate data, train a small model, test it, draw what it sees   (15 minutes on 2 CPU cores)
 # make distill   the demo's model teaches a student of an eighth of its size: student alone, CMKD, table
 # make test   run the tests
 # make lint   run the linter
