@@ -137,7 +137,9 @@ class Runner:
     def rows(self, run: Run) -> list[dict]:
         """One row per split: the metrics, and what they come from."""
         path = self.folder(run) / 'run.json'
-        source = json.loads(path.read_text()) if path.is_file() else dict(self.record(run), commit='unknown')
+        source = dict(self.record(run), commit='not recorded (--teacher)')
+        if path.is_file():
+            source = json.loads(path.read_text())
         results = self.metrics(run)
         return [dict(method=run.method, split=split, **source, **results[split]) for split in self.study.splits]
 
