@@ -20,8 +20,12 @@ demo: $(READY)
 	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO_DIR) --work-dir $(DEMO_DIR) \
 	    --split val testA testB --show-dir $(DEMO_DIR)/sheets
 
-distill: demo
+distill: $(READY) $(DEMO_DIR)/metrics.json
 	$(BIN)/python tools/analysis_tools/compare_distillation.py $(STUDY) --teacher $(DEMO_DIR) --work-dir work_dirs/distill
+
+# the last thing that the demo writes
+$(DEMO_DIR)/metrics.json:
+	$(MAKE) demo
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -4,7 +4,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from ..engine.checkpoint import best_checkpoint, load_checkpoint_strictly
 from ..models.distillers import ReferringDistiller
+from ..models.distillers.preprocessor import resize_inputs
 from ..models.pretrained import inference_model
 from ..models.segmentors.referring_segmentor import ReferringSegmentor, expressions_of
 from ..structures import RISFeatures
@@ -45,10 +45,7 @@ class ObservedModel:
 
     def _prepare(self, batch: dict) -> tuple[Tensor, list[SegDataSample]]:
         data = self.segmentor.data_preprocessor(batch, False)
-        inputs = data['inputs']
-        if self.input_size is not None and tuple(inputs.shape[2:]) != tuple(self.input_size):  # as in distillation
-            inputs = F.interpolate(inputs, size=self.input_size, mode='bilinear', align_corners=False, antialias=True)
-        return inputs, data['data_samples']
+        return resize_inputs(data['inputs'], self.input_size), data['data_samples']
 
 
 def load_distillation(config: Config, checkpoint: str, *, device: str = 'cpu') -> ReferringDistiller:

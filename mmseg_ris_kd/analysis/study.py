@@ -27,7 +27,7 @@ class Run:
 
     @property
     def folder(self) -> str:
-        """Work dir below that of the study; runs of the same training have the same."""
+        """Work dir below that of the study, one for each method, searched value and seed."""
         return str(Path(self.method, *([self.label] if self.label else []), f'seed{self.seed}'))
 
 

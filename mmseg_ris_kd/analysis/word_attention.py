@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..expressions import normalize_expression, split_words
+from ..models.losses.words import sum_into_words
 from ..structures import RISFeatures
 
 
@@ -47,7 +47,8 @@ def word_attention(record: RISFeatures, stage: int, words: int, *, owner: str) -
                          f'{len(record.attention)} stages, counted from 0 (the shallowest)')
     attention = record.attention[stage].float().mean(dim=1)  # B x P x L
     ids, mask = record.text.word_ids, record.text.mask.bool()
-    columns = torch.where(ids < 0, words, ids)  # special tokens after the words
-    membership = F.one_hot(columns.clamp(max=words), words + 1) * (mask & (columns <= words))[..., None]  # B x L x W+1
-    maps = (attention @ membership.to(attention.dtype)).transpose(1, 2)  # B x W+1 x P
-    return maps.unflatten(2, record.fused[stage].shape[2:]), membership.sum(dim=1) > 0
+    maps, read = sum_into_words(attention, ids, mask, words)
+    special = mask & (ids < 0)  # B x L
+    maps = torch.cat([maps, attention @ special[..., None].to(attention.dtype)], dim=2).transpose(1, 2)  # B x W+1 x P
+    read = torch.cat([read, special.any(dim=1, keepdim=True)], dim=1)
+    return maps.unflatten(2, record.fused[stage].shape[2:]), read

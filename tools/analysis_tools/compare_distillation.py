@@ -47,7 +47,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     study = load_study(args.study, seeds=args.seeds, only=args.only)
-    runner = Runner(study, args.work_dir, teacher=args.teacher, jobs=args.jobs, options=args.cfg_options)
+    runner = StudyRunner(study, args.work_dir, teacher=args.teacher, jobs=args.jobs, options=args.cfg_options)
     if args.dry_run:
         for run in runner.first_runs():
             print(f'{runner.folder(run)}: {run.config} seed {run.seed} {dict(run.options) or ""}')
@@ -59,7 +59,7 @@ def main() -> None:
     print(f'written to {out_dir}/distillation.json, .md, .png')
 
 
-class Runner:
+class StudyRunner:
     """Runs a study: baselines, then searches, then the remaining seeds of what the searches chose."""
 
     def __init__(self, study: Study, work_dir: Path, *, teacher: Path | None, jobs: int, options: dict):

@@ -1,4 +1,4 @@
-# Relations between words and pixels, and between channels; the weights are our choice, found on RefShapes
+# Relations between words and pixels, and between channels; the weights are our choice
 distill_losses = dict(
     cmkd=dict(
         type='CMKDLoss',

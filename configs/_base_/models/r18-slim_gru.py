@@ -1,4 +1,4 @@
-# ResNet-18 of a quarter of the width and a GRU, from scratch: recurrent text features learn faster than a transformer's
+# ResNet-18 of a quarter of the width and a GRU, from scratch
 _base_ = './r18-slim_bert-tiny.py'
 
 student = dict(

@@ -36,13 +36,16 @@ class DistillationPreprocessor(BaseDataPreprocessor):
         teacher_inputs = None
         if self.teacher is not None:
             # without samples and in test mode it neither pads nor touches the targets
-            teacher_inputs = self._resize(self.teacher(dict(inputs=data['inputs']), False)['inputs'])
+            prepared = self.teacher(dict(inputs=data['inputs']), False)
+            teacher_inputs = resize_inputs(prepared['inputs'], self.teacher_size)
         data = self.student(data, True)
         if self.teacher is None and self.teacher_size is not None:
-            teacher_inputs = self._resize(data['inputs'])
+            teacher_inputs = resize_inputs(data['inputs'], self.teacher_size)
         return dict(data, teacher_inputs=teacher_inputs)
 
-    def _resize(self, inputs: Tensor) -> Tensor:
-        if self.teacher_size is None or tuple(inputs.shape[2:]) == tuple(self.teacher_size):
-            return inputs
-        return F.interpolate(inputs, size=self.teacher_size, mode='bilinear', align_corners=False, antialias=True)
+
+def resize_inputs(inputs: Tensor, size: tuple[int, int] | None) -> Tensor:
+    """Resize images (B, 3, H, W) to ``size``, (height, width) in pixels, bilinear; None: as they are."""
+    if size is None or tuple(inputs.shape[2:]) == tuple(size):
+        return inputs
+    return F.interpolate(inputs, size=size, mode='bilinear', align_corners=False, antialias=True)

@@ -52,7 +52,6 @@ class ReferringDistiller(BaseModel):
                  distill_losses: dict[str, dict | None],
                  teacher_size: tuple[int, int] | None = None,
                  allow_random_teacher: bool = False,
-                 data_preprocessor: None = None,
                  init_cfg: dict | None = None):
         if teacher_ckpt is None and not allow_random_teacher:
             raise ValueError('model.teacher_ckpt is None: give the checkpoint of the trained teacher, or set '
@@ -155,8 +154,9 @@ def _keys_of(part: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, ValueError) as error:
-        text = re.sub(r'\bmodel\.(?=(text_encoder|backbone|neck|decode_head)\b)', f'model.{part}.', str(error))
-        raise type(error)(text) from error
+        key = re.compile(r'\bmodel\.(?=(text_encoder|backbone|neck|decode_head)\b)')
+        error.args = tuple(key.sub(f'model.{part}.', arg) if isinstance(arg, str) else arg for arg in error.args)
+        raise
 
 
 def _feature_channels(model: dict) -> dict[str, tuple[int, ...]]:

@@ -1,11 +1,11 @@
 """Cross-modal attention from every pixel to the words of its expression."""
 from __future__ import annotations
 
-import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...structures import TextFeatures
+from ..precision import at_least_float32
 
 MASK_CONSTANT = 1e4  # subtracted from the scores of padding tokens; finite, so a row without words stays finite too
 
@@ -107,7 +107,7 @@ class PixelWordAttention(nn.Module):
         value = self._split_heads(self.value_projection(tokens) * mask)
         # B x heads x c x HW, B x heads x c x L -> B x heads x HW x L
         scores = self._split_heads(query.flatten(2)).transpose(2, 3) @ key
-        scores = _at_least_float32(scores) * self.scale
+        scores = at_least_float32(scores) * self.scale
         padding = ~text.mask.bool()[:, None, None]  # B x 1 x 1 x L
         attention = (scores - MASK_CONSTANT * padding).softmax(dim=-1)
 
@@ -148,10 +148,6 @@ def instance_norm(features: Tensor, eps: float = 1e-5) -> Tensor:
     Returns:
         Tensor with the shape and dtype of ``features``.
     """
-    values = _at_least_float32(features).flatten(2)  # B x C x HW
+    values = at_least_float32(features).flatten(2)  # B x C x HW
     normalized = nn.functional.layer_norm(values, values.shape[2:], eps=eps)
     return normalized.unflatten(2, features.shape[2:]).to(features.dtype)
-
-
-def _at_least_float32(features: Tensor) -> Tensor:
-    return features.float() if features.dtype in (torch.float16, torch.bfloat16) else features

@@ -3,11 +3,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from .distillation_loss import FeatureLoss, check_positive, kl_divergence, unit_norm
+from .distillation_loss import FeatureLoss, check_positive, kl_divergence, pool_to_grid, unit_norm
 
 
 @MODELS.register_module()
@@ -79,14 +78,6 @@ class ChannelRelationLoss(FeatureLoss):
             return rows.mean()  # B x C
         importance = teacher.mean(dim=(2, 3)).softmax(dim=1)  # B x C
         return (importance * rows).sum(dim=1).mean()
-
-
-def pool_to_grid(feature: Tensor, grid: int) -> Tensor:
-    """Average-pool (B, C, H, W) to at most (grid, grid) positions."""
-    height, width = feature.shape[2:]
-    if max(height, width) <= grid:
-        return feature
-    return F.adaptive_avg_pool2d(feature, (min(height, grid), min(width, grid)))
 
 
 def channel_correlation(feature: Tensor, *, centered: bool = False) -> Tensor:

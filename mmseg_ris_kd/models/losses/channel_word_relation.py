@@ -16,6 +16,7 @@ from .distillation_loss import (
     check_positive,
     check_stages,
     kl_divergence,
+    require_connected,
     same_grid,
     select_stage,
     unit_norm,
@@ -62,6 +63,7 @@ class ChannelWordRelationLoss(DistillationLoss):
         self.adapters = ChannelAdapters(self.stages, student['fused'], teacher['fused'])
 
     def terms(self, student: RISFeatures, teacher: RISFeatures) -> dict[str, Tensor]:
+        require_connected(self)
         losses = []
         for stage in self.stages:
             theirs = select_stage(teacher, 'fused', stage, owner='teacher', loss=self)

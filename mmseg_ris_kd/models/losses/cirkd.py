@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from .channel_relation import pool_to_grid
-from .distillation_loss import FeatureLoss, check_positive, kl_divergence
+from .distillation_loss import FeatureLoss, check_positive, kl_divergence, pool_to_grid
 
 
 @MODELS.register_module()

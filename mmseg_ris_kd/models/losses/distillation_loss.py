@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...structures import RISFeatures
+from ..precision import at_least_float32
 from .adapters import ChannelAdapters
 from .weight_schedule import WeightSchedule
 
@@ -104,10 +105,12 @@ class FeatureLoss(DistillationLoss):
         return {self.term: torch.stack([self.compare(*pair) for pair in self.pairs(student, teacher)]).mean()}
 
     def pairs(self, student: RISFeatures, teacher: RISFeatures) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the student's and the teacher's feature of every stage, adapted and on the same grid."""
-        if self.adapts and self.adapters is None:
-            raise RuntimeError(f'{type(self).__name__} maps channels: call connect(student, teacher) before, as '
-                               'ReferringDistiller does')
+        """Yield the features of student and teacher of every stage, on the teacher's grid.
+
+        They have shape (B, C_S, H, W) and (B, C_T, H, W); with adapters both have C_T channels.
+        """
+        if self.adapts:
+            require_connected(self)
         for stage in self.stages:
             ours, theirs = (
                 self.prepare(select_stage(record, self.feature, stage, owner=owner, loss=self))
@@ -117,12 +120,19 @@ class FeatureLoss(DistillationLoss):
             yield same_grid(ours, theirs)
 
     def prepare(self, feature: Tensor) -> Tensor:
-        """Change a feature of student or teacher before they meet, such as by pooling."""
+        """Change a feature (B, C, H, W) of student or teacher before they meet, such as by pooling it."""
         return feature
 
     @abstractmethod
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Return the loss of one stage: a scalar from (B, C_S, H, W) and (B, C_T, H, W), both at least float32."""
+
+
+def require_connected(loss: DistillationLoss) -> None:
+    """Raise a ``RuntimeError`` if a loss with adapters is used before ``connect``."""
+    if loss.adapters is None:
+        raise RuntimeError(f'{type(loss).__name__} maps channels: call connect(student, teacher) before, as '
+                           'ReferringDistiller does')
 
 
 def check_stages(stages: Sequence[int], loss: nn.Module) -> tuple[int, ...]:
@@ -183,9 +193,12 @@ def same_grid(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     return student, teacher
 
 
-def at_least_float32(feature: Tensor) -> Tensor:
-    """Return a half-precision tensor as float32, any other as it is."""
-    return feature.float() if feature.dtype in (torch.float16, torch.bfloat16) else feature
+def pool_to_grid(feature: Tensor, grid: int) -> Tensor:
+    """Average-pool (B, C, H, W) to at most (grid, grid) positions."""
+    height, width = feature.shape[2:]
+    if max(height, width) <= grid:
+        return feature
+    return F.adaptive_avg_pool2d(feature, (min(height, grid), min(width, grid)))
 
 
 def kl_divergence(student: Tensor, teacher: Tensor) -> Tensor:

@@ -30,13 +30,23 @@ def align_words(student: Tensor, student_text: TextFeatures, teacher: Tensor,
     if ids.shape == other_ids.shape and torch.equal(ids, other_ids) and torch.equal(mask, other_mask):
         return student, teacher, mask
     words = max(ids.shape[1], other_ids.shape[1])  # a word has at least one token
-    student, present = _sum_into_words(student, ids, mask, words)
-    teacher, other_present = _sum_into_words(teacher, other_ids, other_mask, words)
+    student, present = sum_into_words(student, ids, mask, words)
+    teacher, other_present = sum_into_words(teacher, other_ids, other_mask, words)
     return student, teacher, present & other_present
 
 
-def _sum_into_words(attention: Tensor, word_ids: Tensor, mask: Tensor, words: int) -> tuple[Tensor, Tensor]:
-    """(B, P, L) -> (B, P, words), and (B, words): which words the expression has."""
+def sum_into_words(attention: Tensor, word_ids: Tensor, mask: Tensor, words: int) -> tuple[Tensor, Tensor]:
+    """Sum the attention to the tokens of each word; special and padding tokens are left out.
+
+    Args:
+        attention: Pixel-word attention with shape (B, P, L).
+        word_ids: Index of each token's word with shape (B, L), -1 for special tokens.
+        mask: Boolean tensor with shape (B, L), which tokens are real.
+        words: Number of words W; tokens of later words are left out.
+
+    Returns:
+        Attention with shape (B, P, W), and a boolean tensor (B, W): which words have a token.
+    """
     in_word = mask & (word_ids >= 0) & (word_ids < words)
     membership = F.one_hot(word_ids.clamp(0, words - 1), words) * in_word[..., None]  # B x L x words
     return attention @ membership.to(attention.dtype), membership.sum(dim=1) > 0

@@ -120,8 +120,9 @@ def test_misuse_is_explained(make, wide_teacher):
         MODELS.build(dict(type='FitNetLoss', stages=(0, 0)))
     with pytest.raises(ValueError, match='loss_weight must not be negative'):
         MODELS.build(dict(type='FitNetLoss', loss_weight=-1.))
-    with pytest.raises(RuntimeError, match='call connect'):
-        MODELS.build(dict(type='FitNetLoss'))(make(seed=1), wide_teacher)
+    for name in ('FitNetLoss', 'ChannelWordRelationLoss'):
+        with pytest.raises(RuntimeError, match=f'{name} maps channels: call connect'):
+            MODELS.build(dict(type=name))(make(seed=1), wide_teacher)
     with pytest.raises(ValueError, match='the student hands out 4, of'):
         build(dict(type='FitNetLoss', stages=(4, )), make)
     with pytest.raises(ValueError, match="stage 0 of 'fused', but the student has 0"):
