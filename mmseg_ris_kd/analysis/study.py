@@ -60,6 +60,7 @@ class Study:
         seeds: Seeds of every student; the first one's runs also serve the search.
         splits: Splits to evaluate; values are chosen on the first.
         metric: Metric that the choice is made by.
+        options: Overrides of config entries for every student, such as a shorter schedule.
     """
     teacher: str
     student: str
@@ -67,12 +68,13 @@ class Study:
     seeds: tuple[int, ...]
     splits: tuple[str, ...] = ('val', 'testA', 'testB')
     metric: str = 'mIoU'
+    options: dict = field(default_factory=dict)
 
     def baselines(self) -> Iterator[Run]:
         """Yield the teacher's run and those of the student alone."""
         yield Run('teacher', self.teacher, self.seeds[0])
         for seed in self.seeds:
-            yield Run('student', self.student, seed)
+            yield Run('student', self.student, seed, tuple(sorted(self.options.items())))
 
     def search(self, name: str) -> list[Run]:
         """Return the runs among which the value of a distillation is chosen, in the order of its values."""
@@ -86,7 +88,7 @@ class Study:
     def _run(self, name: str, value: object, seed: int) -> Run:
         method = self.distillations[name]
         source = self.distillations[method.value_of] if method.value_of else method
-        options = dict(method.options)
+        options = dict(self.options, **method.options)
         label = ''
         if source.search_key is not None and value is not None:
             options[source.search_key] = value
@@ -99,7 +101,7 @@ def load_study(path: str | Path, *, seeds: Sequence[int] | None = None, only: Se
 
     Args:
         path: A Python file with ``teacher``, ``student``, ``seeds``, ``distillations`` and, if others than the
-            defaults, ``splits`` and ``metric``; see ``Study`` and ``Distillation``.
+            defaults, ``splits``, ``metric`` and ``options``; see ``Study`` and ``Distillation``.
         seeds: Seeds to use instead of the file's.
         only: Names of the distillations to keep, with those whose value they take over.
 
@@ -128,7 +130,7 @@ def load_study(path: str | Path, *, seeds: Sequence[int] | None = None, only: Se
     if only is not None:
         wanted = {*only, *(methods[name].value_of for name in only)}
         methods = {name: method for name, method in methods.items() if name in wanted}
-    options = {key: entries[key] for key in ('metric', ) if key in entries}
+    options = {key: entries[key] for key in ('metric', 'options') if key in entries}
     if 'splits' in entries:
         options['splits'] = tuple(entries['splits'])
     return Study(entries['teacher'], entries['student'], methods, tuple(seeds or entries['seeds']), **options)

@@ -2,4 +2,5 @@
 _base_ = './study.py'
 
 seeds = (0, )
+options = dict(_delete_=True)  # the schedule of the configs
 distillations = dict(_delete_=True, cmkd=dict(config='cmkd_r18-slim_to_r18-nano_refshapes'))

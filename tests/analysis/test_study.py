@@ -51,6 +51,15 @@ def test_an_ablation_takes_the_value_over(path):
     assert load_study(path).final('plain')[0].folder == 'plain/seed3'
 
 
+def test_a_budget_for_every_student(path):
+    path.write_text(STUDY + "options = {'train_cfg.max_epochs': 4}\n")
+    study = load_study(path)
+    teacher, *students = study.baselines()
+    assert not teacher.options
+    for run in [*students, *study.search('cwd'), *study.final('cwd-one-stage', 1.), *study.final('plain')]:
+        assert dict(run.options)['train_cfg.max_epochs'] == 4
+
+
 def test_a_part_of_it(path):
     study = load_study(path, seeds=[7], only=['cwd-one-stage'])
     assert study.seeds == (7, ) and list(study.distillations) == ['cwd', 'cwd-one-stage']
