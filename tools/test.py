@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import os.path as osp
+from collections.abc import Sequence
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -27,7 +28,8 @@ def parse_args() -> argparse.Namespace:
     cli.add_runner_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint file, or a work dir: its best checkpoint')
     parser.add_argument('--split', nargs='+', metavar='SPLIT', help='splits to evaluate (default: the config\'s)')
-    parser.add_argument('--protocol', choices=sorted(PROTOCOLS), help='evaluation protocol (default: the config\'s)')
+    parser.add_argument('--protocol', choices=[*PROTOCOLS, 'all'],
+                        help='evaluation protocol, or all of them in one table (default: the config\'s)')
     parser.add_argument('--show-dir', help='folder for picture sheets: image, expression, target outline, prediction')
     parser.add_argument('--out', help='file for the predictions, one JSON line per expression (mask as COCO RLE)')
     return parser.parse_args()
@@ -40,19 +42,24 @@ def main() -> None:
     config.model = inference_model(config.model)
     checkpoint = best_checkpoint(args.checkpoint)
     check_sections(config, args.config)
-    protocol = get_protocol(args.protocol or config.test_evaluator.get('protocol', 'default'))
-    apply_protocol(config, protocol)
+    name = args.protocol or config.test_evaluator.get('protocol', 'ours')
+    protocols = [get_protocol(one) for one in (PROTOCOLS if name == 'all' else [name])]
     splits = args.split or [config.test_dataloader.dataset.split]
-    results = {}
+    results = {split: {} for split in splits}
     for split in splits:
-        results[split] = evaluate(config_for(config, args, split, of_many=len(splits) > 1), checkpoint)
+        for together in passes(protocols):
+            scores = evaluate(config_for(config, args, split, together, splits=splits, protocols=protocols), checkpoint)
+            for protocol in together:
+                results[split][protocol.name] = {
+                    key.split('/')[-1]: value for key, value in scores.items()
+                    if len(protocols) == 1 or key.startswith(f'{protocol.name}/')}
     if is_main_process():
         dataset = config.test_dataloader.dataset.type
-        print(f'\n{osp.basename(checkpoint)}: {dataset}, protocol {protocol.name}\n{table(results)}')
+        print(f'\n{osp.basename(checkpoint)}: {dataset}, protocol {name}\n{table(results)}')
         out = osp.join(config.work_dir, 'metrics.json')
+        metrics = results if len(protocols) > 1 else {split: scores[name] for split, scores in results.items()}
         with open(f'{out}.part', 'w') as file:
-            report = dict(checkpoint=checkpoint, dataset=dataset, protocol=protocol.name, metrics=results)
-            json.dump(report, file, indent=2)
+            json.dump(dict(checkpoint=checkpoint, dataset=dataset, protocol=name, metrics=metrics), file, indent=2)
         os.replace(f'{out}.part', out)  # whole or not there
         print(f'written to {out}')
 
@@ -66,27 +73,45 @@ def check_sections(config: Config, name: str) -> None:
                          'split: evaluate the datasets that it joins one by one')
 
 
-def apply_protocol(config: Config, protocol: Protocol) -> None:
-    """Set up metric, dataset and model as a protocol asks; see docs/evaluation.md."""
-    config.test_evaluator.protocol = protocol.name
-    config.test_dataloader.dataset.expression_field = protocol.expression_field
-    for step in config.test_dataloader.dataset.pipeline:
-        if step['type'] == 'LoadReferringMask':
-            step['overlap'] = protocol.overlap
-    if protocol.resolution == 'input':
-        config.model.test_cfg = dict(config.model.get('test_cfg') or {}, keep_input_logits=True)
+def passes(protocols: Sequence[Protocol]) -> list[list[Protocol]]:
+    """Group protocols that read the same expressions and targets, for one pass over the data each."""
+    groups = {}
+    for protocol in protocols:
+        groups.setdefault((protocol.expression_field, protocol.overlap), []).append(protocol)
+    return list(groups.values())
 
 
-def config_for(config: Config, args: argparse.Namespace, split: str, *, of_many: bool) -> Config:
-    """Return the config of the evaluation of one split; several splits write to files and folders of their own."""
+def config_for(config: Config, args: argparse.Namespace, split: str, together: Sequence[Protocol], *,
+               splits: Sequence[str], protocols: Sequence[Protocol]) -> Config:
+    """Return the config of one pass over one split.
+
+    Metric, dataset and model are set up as the protocols ask, see docs/evaluation.md; where there are several splits or
+    protocols, their files and folders have names of their own.
+    """
     config = copy.deepcopy(config)
     config.experiment_name = f'{osp.splitext(osp.basename(config.filename))[0]}_{split}'
-    config.test_dataloader.dataset.split = split
-    if args.out:
-        root, suffix = osp.splitext(args.out)
-        config.test_evaluator.out_file = f'{root}_{split}{suffix}' if of_many else args.out
-    if args.show_dir:
-        folder = osp.join(args.show_dir, split) if of_many else args.show_dir
+    dataset = config.test_dataloader.dataset
+    dataset.split = split
+    dataset.expression_field = together[0].expression_field
+    for step in dataset.pipeline:
+        if step['type'] == 'LoadReferringMask':
+            step['overlap'] = together[0].overlap
+    if any(protocol.resolution == 'input' for protocol in together):
+        config.model.test_cfg = dict(config.model.get('test_cfg') or {}, keep_input_logits=True)
+    evaluators = []
+    for protocol in together:
+        evaluator = dict(config.test_evaluator, protocol=protocol.name)
+        names = [split] if len(splits) > 1 else []
+        if len(protocols) > 1:
+            evaluator['prefix'] = protocol.name
+            names.append(protocol.name)
+        if args.out:
+            root, suffix = osp.splitext(args.out)
+            evaluator['out_file'] = '_'.join([root, *names]) + suffix
+        evaluators.append(evaluator)
+    config.test_evaluator = evaluators
+    if args.show_dir and protocols[0] in together:  # one picture of each prediction is enough
+        folder = osp.join(args.show_dir, split) if len(splits) > 1 else args.show_dir
         config.default_hooks.visualization.update(draw=True, out_dir=folder)
     return config
 
@@ -108,13 +133,15 @@ def evaluate(config: Config, checkpoint: str) -> dict[str, float]:
     return runner.test()
 
 
-def table(results: dict[str, dict[str, float]]) -> PrettyTable:
-    """One row per split, one column per metric, in percent."""
-    names = list(next(iter(results.values())))
-    rows = PrettyTable(['split', *(name.split('/')[-1] for name in names)], align='r')
-    for split, metrics in results.items():
-        rows.add_row([split, *(f'{metrics[name]:.2f}' for name in names)])
-    return rows
+def table(results: dict[str, dict[str, dict[str, float]]]) -> PrettyTable:
+    """One row per split and protocol, one column per metric, in percent."""
+    rows = [(split, protocol, scores) for split, by_protocol in results.items()
+            for protocol, scores in by_protocol.items()]
+    names = list(dict.fromkeys(name for *_, scores in rows for name in scores))
+    lines = PrettyTable(['split', 'protocol', *names], align='r')
+    for split, protocol, scores in rows:
+        lines.add_row([split, protocol, *(f'{scores[name]:.2f}' if name in scores else '-' for name in names)])
+    return lines
 
 
 if __name__ == '__main__':

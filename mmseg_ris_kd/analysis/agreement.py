@@ -56,7 +56,7 @@ def agreement(student: Tensor, teacher: Tensor, *, threshold: float = 0.5) -> Ag
 
 
 def sample_iou(sample: SegDataSample) -> float:
-    """IoU of ``pred_sem_seg`` and ``gt_sem_seg`` of a sample; both empty counts 1, as in the protocol ``default``.
+    """IoU of ``pred_sem_seg`` and ``gt_sem_seg`` of a sample; both empty counts 1, as in the protocol ``ours``.
 
     Raises:
         ValueError: The sample has no target mask.

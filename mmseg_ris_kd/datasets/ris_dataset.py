@@ -47,7 +47,7 @@ class RISDataset(BaseDataset):
         test_mode: One record per expression, whatever ``expression_mode`` says.
         expression_mode: In training, ``'random'``: one record per ref with all its expressions; ``'all'``: one
             record per expression.
-        expression_field: ``'raw'``: the expression as it was typed, which LAVT and thus our default protocol reads;
+        expression_field: ``'raw'``: the expression as it was typed, which LAVT and our own protocol read;
             ``'sent'``: the cleaned one (lower case, no punctuation) of CARIS, CRIS, ETRIS and DETRIS.
         on_invalid: What to do with refs that cannot be used (a broken polygon, an annotation of an absent image, ...).
             ``'raise'``: stop and list them. ``'skip'``: leave them out, and those whose image file is missing too,

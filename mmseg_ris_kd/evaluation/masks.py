@@ -81,7 +81,7 @@ def predicted_mask(sample: Mapping[str, Any], protocol: Protocol) -> Tensor:
     if logits is None:
         fix = ('set model.test_cfg=dict(keep_input_logits=True), or choose a protocol at the original resolution'
                if field == 'input_seg_logits' else "predict with a segmentor that stores them, or choose "
-               "protocol='default', which takes its masks")
+               "protocol='ours', which takes its masks")
         raise ValueError(f'{describe(sample)} has no `{field}`, from which protocol "{protocol.name}" makes its mask: '
                          f'{fix}')
     try:

@@ -76,11 +76,11 @@ class Protocol:
 # CRIS compares with torch.arange(.5, 1, .1): float32 numbers, of which .6000000238 and .8999999762 are not .6 and .9
 _FLOAT32_THRESHOLDS = tuple(float(np.float32(x)) for x in (0.5, 0.6, 0.7, 0.8, 0.9))
 
-#: The presets. `default` is this project's own, the others reproduce the code of the paper they are named after.
+#: The presets. `ours` is this project's own, the others reproduce the code of the paper they are named after.
 #: CRIS and DETRIS take the sigmoid before they upsample, here the resized logits are given; ETRIS evaluates as CRIS.
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol for protocol in (
-        Protocol(name='default'),
+        Protocol(name='ours'),
         Protocol(name='lavt', resolution='input', mask_rule='argmax', empty_iou=0.0, overlap='sum'),
         Protocol(name='caris', resolution='input', mask_rule='argmax', thresholds=(0.5, 0.7, 0.9),
                  empty_iou=float('nan'), expression_field='sent'),

@@ -33,7 +33,7 @@ class RISMetric(BaseMetric):
     such a repetition, and it is left out. Samplers that do not pad may distribute samples as they like.
 
     Args:
-        protocol: ``'default'`` (original size, the model's own mask, IoU >= X, both masks empty count 1), ``'lavt'``,
+        protocol: ``'ours'`` (original size, the model's own mask, IoU >= X, both masks empty count 1), ``'lavt'``,
             ``'caris'``, ``'cris'`` (also ETRIS) or ``'detris'``: how their published code evaluates. `lavt` and `caris`
             read the logits at the network's input size: ``model.test_cfg=dict(keep_input_logits=True)``.
         resolution: Replaces a field of the protocol, as do the next six: see
@@ -69,7 +69,7 @@ class RISMetric(BaseMetric):
     default_prefix = ''
 
     def __init__(self,
-                 protocol: str = 'default',
+                 protocol: str = 'ours',
                  *,
                  resolution: str | None = None,
                  mask_rule: str | None = None,

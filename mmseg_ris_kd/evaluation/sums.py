@@ -124,7 +124,7 @@ def scores_of(sums: RISSums, protocol: Protocol, *, generalized: bool = False) -
 
     Examples:
         >>> from mmseg_ris_kd.evaluation import get_protocol, mask_statistics
-        >>> protocol = get_protocol('default', dict(thresholds=[0.5, 0.7]))
+        >>> protocol = get_protocol('ours', dict(thresholds=[0.5, 0.7]))
         >>> masks = ([[1, 1, 0, 0]], [[0, 1, 0, 0]]), ([[1, 1, 1, 1]], [[1, 1, 1, 0]])
         >>> first, second = (sums_of(mask_statistics(*pair), protocol)[0] for pair in masks)
         >>> {name: round(score, 2) for name, score in scores_of(first + second, protocol).items()}

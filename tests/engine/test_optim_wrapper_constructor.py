@@ -11,8 +11,8 @@ from torch import nn
 
 from mmseg_ris_kd.engine.optimizers import RISOptimWrapperConstructor
 from mmseg_ris_kd.models.backbones import LanguageAwareSwin
+from mmseg_ris_kd.models.conversion import lavt_entries
 from mmseg_ris_kd.models.decode_heads import LAVTHead
-from mmseg_ris_kd.models.lavt_conversion import lavt_entries
 
 ADAMW = dict(type='AdamW', lr=0.1, weight_decay=0.01)
 # the paramwise_cfg of the class's docstring, which is that of configs/lavt

@@ -42,15 +42,15 @@ def test_each_protocol_reads_its_own_field():
                    input_seg_logits=torch.full((1, 4, 4), -0.5))
     found = {name: predicted_mask(given, protocol) for name, protocol in PROTOCOLS.items()}
     assert {name: tuple(mask.shape) for name, mask in found.items()} == {
-        'default': (2, 3), 'lavt': (4, 4), 'caris': (4, 4), 'cris': (2, 3), 'detris': (2, 3)}
+        'ours': (2, 3), 'lavt': (4, 4), 'caris': (4, 4), 'cris': (2, 3), 'detris': (2, 3)}
     # sigmoid(-0.5) = 0.38 lies above 0.35 and below 0.5
     assert {name: bool(mask.all()) for name, mask in found.items()} == {
-        'default': True, 'lavt': False, 'caris': False, 'cris': True, 'detris': True}
+        'ours': True, 'lavt': False, 'caris': False, 'cris': True, 'detris': True}
 
 
 @pytest.mark.parametrize('name, words', [
-    ('default', ['pred_sem_seg']), ('lavt', ['input_seg_logits', 'keep_input_logits=True', 'lavt']),
-    ('caris', ['input_seg_logits', 'keep_input_logits=True']), ('cris', ['seg_logits', 'default']),
+    ('ours', ['pred_sem_seg']), ('lavt', ['input_seg_logits', 'keep_input_logits=True', 'lavt']),
+    ('caris', ['input_seg_logits', 'keep_input_logits=True']), ('cris', ['seg_logits', 'ours']),
 ])
 def test_a_missing_prediction_names_sample_and_fix(name, words):
     with pytest.raises(ValueError) as error:

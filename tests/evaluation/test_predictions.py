@@ -8,7 +8,7 @@ import pytest
 from mmseg_ris_kd.evaluation.predictions import PredictionWriter, merge_parts, part_path, read_predictions
 
 pytest.importorskip('pycocotools')
-NUMBERS = dict(intersection=1, union=2, iou=0.5, protocol='default')
+NUMBERS = dict(intersection=1, union=2, iou=0.5, protocol='ours')
 
 
 def random_mask(seed):

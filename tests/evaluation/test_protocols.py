@@ -10,14 +10,14 @@ from mmseg_ris_kd.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 def test_table_is_the_one_of_the_published_code():
     table = {name: (p.resolution, p.mask_rule, p.comparison, len(p.thresholds), p.eps) for name, p in PROTOCOLS.items()}
     assert table == {
-        'default': ('original', 'prediction', '>=', 5, 0),
+        'ours': ('original', 'prediction', '>=', 5, 0),
         'lavt': ('input', 'argmax', '>=', 5, 0),
         'caris': ('input', 'argmax', '>=', 3, 0),
         'cris': ('original', 'threshold', '>', 5, 1e-6),
         'detris': ('original', 'threshold', '>', 5, 1e-6),
     }
     empty = {name: p.empty_iou for name, p in PROTOCOLS.items()}
-    assert math.isnan(empty.pop('caris')) and empty == {'default': 1, 'lavt': 0, 'cris': 0, 'detris': 0}
+    assert math.isnan(empty.pop('caris')) and empty == {'ours': 1, 'lavt': 0, 'cris': 0, 'detris': 0}
     assert PROTOCOLS['cris'].mask_threshold == PROTOCOLS['detris'].mask_threshold == 0.35
 
 
@@ -52,4 +52,4 @@ def test_unknown_names_are_refused_with_the_choice():
     with pytest.raises(ValueError, match='threshold.*mask_threshold'):
         get_protocol('lavt', {'threshold': 0.5})
     with pytest.raises(ValueError, match='original size'):
-        get_protocol('default', {'resolution': 'input'})
+        get_protocol('ours', {'resolution': 'input'})

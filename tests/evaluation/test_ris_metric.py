@@ -90,7 +90,7 @@ def test_lavt_at_its_input_size(goldens, tmp_path):
     # the masks in the file are those of the original size
     for k, record in enumerate(read_predictions(tmp_path / 'p.jsonl')):
         assert np.array_equal(record['mask'], goldens.mask('pred', k))
-    # and the default protocol reads these: the native numbers, but for the one pair of empty masks
+    # and our own protocol reads these: the native numbers, but for the one pair of empty masks
     expected = goldens.expected['lavt']['native']
     scores = evaluate(samples)
     assert scores['mIoU'] == pytest.approx(expected['mIoU'] + 100 / 40)
@@ -189,7 +189,7 @@ def _process(rank, world_size, folder):
                                          world_size=world_size)
     found = {}
     metrics = {protocol: RISMetric(**_options(protocol), out_file=f'{folder}/{world_size}.jsonl')
-               for protocol in ('default', 'generalized')}
+               for protocol in ('ours', 'generalized')}
     for name, metric in metrics.items():
         for size, round_up in CASES:
             samples = random_samples(size, seed=size)
@@ -285,7 +285,7 @@ def test_generalized_by_hand():
 
 
 def test_built_by_name_with_prefix_and_reset():
-    metric = METRICS.build(dict(type='RISMetric', protocol='default', prefix='val'))
+    metric = METRICS.build(dict(type='RISMetric', protocol='ours', prefix='val'))
     for seed in (1, 2):
         samples = random_samples(4, seed)
         metric.process({}, samples)  # data samples themselves work too
@@ -315,7 +315,7 @@ def test_table_names_protocol_and_counts(monkeypatch):
     monkeypatch.setattr(ris_metric, 'print_log', lambda text, logger: lines.append(text))
     empty = np.zeros((2, 2), np.uint8)
     evaluate([data_sample(empty, prediction=empty), data_sample(1 - empty, prediction=1 - empty)], thresholds=[0.5])
-    assert 'protocol "default, thresholds=(0.5,)", 2 expressions, 1 with both masks empty' in lines[0]
+    assert 'protocol "ours, thresholds=(0.5,)", 2 expressions, 1 with both masks empty' in lines[0]
     assert '| 100.00 | 100.00 | 100.00 |' in lines[0]
 
 

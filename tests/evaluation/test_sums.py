@@ -31,7 +31,7 @@ def plain_counts(masks):
                sum(t for _, t in pixels))
 
 
-@pytest.mark.parametrize('name', ['default', 'lavt', 'cris', 'detris'])
+@pytest.mark.parametrize('name', ['ours', 'lavt', 'cris', 'detris'])
 @pytest.mark.parametrize('seed', range(3))
 def test_scores_equal_plain_loops(name, seed):
     masks, protocol = random_masks(seed=seed), PROTOCOLS[name]
@@ -46,7 +46,7 @@ def test_scores_equal_plain_loops(name, seed):
     assert list(scores.values()) == pytest.approx([100 * x for x in expected], abs=1e-10)
 
 
-@pytest.mark.parametrize('name', ['default', 'lavt', 'caris'])
+@pytest.mark.parametrize('name', ['ours', 'lavt', 'caris'])
 def test_generalized_scores_equal_plain_loops_whatever_the_empty_policy(name):
     masks, protocol = random_masks(seed=1), PROTOCOLS[name]
     ious, tp, fn, tn, fp, total_i, total_u = [], 0, 0, 0, 0, 0, 0
@@ -65,14 +65,14 @@ def test_generalized_scores_equal_plain_loops_whatever_the_empty_policy(name):
 
 
 def test_generalized_precision_is_over_expressions_with_a_target():
-    masks, protocol = random_masks(seed=2), PROTOCOLS['default']
+    masks, protocol = random_masks(seed=2), PROTOCOLS['ours']
     hits = [2 * i >= u for i, u, _, t in plain_counts(masks) if t > 0]
     scores = scores_of(total(masks, protocol, generalized=True), protocol, generalized=True)
     assert scores['Pr@0.5'] == pytest.approx(100 * sum(hits) / len(hits), abs=1e-10)
 
 
 def test_without_a_no_target_expression_its_accuracy_is_nan():
-    scores = scores_of(total(np.ones((2, 1, 2, 2)), PROTOCOLS['default'], generalized=True), PROTOCOLS['default'],
+    scores = scores_of(total(np.ones((2, 1, 2, 2)), PROTOCOLS['ours'], generalized=True), PROTOCOLS['ours'],
                        generalized=True)
     assert math.isnan(scores.pop('N-acc')) and set(scores.values()) == {100.0}
 
@@ -86,5 +86,5 @@ def test_tensors_carry_everything_exactly():
 
 
 def test_no_expressions_of_a_kind_give_nan_not_an_exception():
-    scores = scores_of(RISSums(hits=[0]), PROTOCOLS['default'], generalized=True)
+    scores = scores_of(RISSums(hits=[0]), PROTOCOLS['ours'], generalized=True)
     assert scores and all(math.isnan(value) for value in scores.values())

@@ -8,15 +8,16 @@ import json
 import numpy as np
 import pytest
 import torch
+from lavt_reference import lavt_logits
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import nn
 
 from mmseg_ris_kd.engine.optimizers import RISOptimWrapperConstructor
 from mmseg_ris_kd.models.backbones import LanguageAwareSwin
+from mmseg_ris_kd.models.conversion import lavt_entries, recognise
 from mmseg_ris_kd.models.decode_heads import LAVTHead
 from mmseg_ris_kd.models.fusion import instance_norm
-from mmseg_ris_kd.models.lavt_conversion import convert_lavt, lavt_entries
 from mmseg_ris_kd.structures import TextFeatures
 
 VARIANTS = ['lavt_nano_w7', 'lavt_nano_w12', 'lavt_nano_w7_mha4444', 'lavt_nano_w7_one']
@@ -59,11 +60,18 @@ class Golden:
         self.noise = self.records['float64_logits_max_abs_diff']['value']
         config = description['config']
         self.size = config['input_size']
-        self.model = NanoLAVT(config['window_size'], config['num_heads_fusion']).eval()
+        self.fusion_heads = config['num_heads_fusion']
+        self.model = NanoLAVT(config['window_size'], self.fusion_heads).eval()
         keys = json.loads(gzip.decompress((folder / f'{name}.keys.json.gz').read_bytes()))
         built = self.model.state_dict()
         self.published = {part: self._weights(part, entries, built) for part, entries in keys.items()}
-        self.model.load_state_dict(convert_lavt(self.published), strict=True)
+        published = recognise(self.published)
+        assert published.kind == ('lavt_one' if name.endswith('one') else 'lavt')
+        assert published.architecture == dict(
+            embed_dims=32, depths=[2, 2, 2, 2], num_heads=[1, 2, 4, 8], window_size=config['window_size'])
+        state_dict, missing, unknown = published.convert()
+        assert not missing and not unknown
+        self.model.load_state_dict(state_dict, strict=True)
         ids, mask = self.recipe.bert_tokens(2, 20)
         self.inputs = (torch.from_numpy(self.recipe.image(2, self.size, self.size)), torch.from_numpy(ids),
                        torch.from_numpy(mask))
@@ -164,6 +172,16 @@ def test_features_and_logits(golden):
     np.testing.assert_allclose(logits[..., ::8, ::8].numpy(), golden.arrays['logits'], rtol=0, atol=3 * golden.noise)
     foreground = logits.argmax(1).double().mean().item()
     assert foreground == pytest.approx(golden.records['fg_fraction']['value'], abs=3 / logits[:, 0].numel())
+
+
+@torch.no_grad()
+def test_the_reference_of_the_full_size_test(golden):
+    """lavt_reference.py gives the goldens too, so that what equals it elsewhere equals the original."""
+    images, ids, mask = golden.inputs
+    words = golden.model.text_encoder.model(ids, attention_mask=mask).last_hidden_state
+    logits = lavt_logits(golden.published['model'], images, words, mask, fusion_heads=golden.fusion_heads)
+    logits = nn.functional.interpolate(logits, size=(golden.size, ) * 2, mode='bilinear', align_corners=True)
+    np.testing.assert_allclose(logits[..., ::8, ::8].numpy(), golden.arrays['logits'], rtol=0, atol=3 * golden.noise)
 
 
 def test_loss_and_gradients(golden):

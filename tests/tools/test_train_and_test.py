@@ -15,7 +15,7 @@ import torch
 from mmengine.config import Config
 
 from mmseg_ris_kd.apis import find_config
-from mmseg_ris_kd.evaluation import read_predictions
+from mmseg_ris_kd.evaluation import PROTOCOLS, read_predictions
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
@@ -68,6 +68,21 @@ def test_test_equals_the_validation_of_training(trained, small_config, run_tool,
     assert results['val']['mIoU'] == pytest.approx(
         100 * sum(p['iou'] for p in predictions) / len(predictions), abs=1e-4)
     assert (tmp_path / 'sheets' / 'testA' / 'sheet_0001.png').is_file()
+
+
+def test_all_protocols_in_one_table_equal_each_alone(trained, small_config, run_tool, tmp_path):
+    done = run_tool('test.py', small_config, trained, '--work-dir', tmp_path, '--protocol', 'all', '--out',
+                    tmp_path / 'p.jsonl', '--show-dir', tmp_path / 'sheets')
+    together = metrics(tmp_path)['val']
+    assert list(together) == list(PROTOCOLS)
+    assert all(re.search(rf'val \| +{name} \| +{scores["mIoU"]:.2f}', done.stdout) for name, scores in together.items())
+    assert (tmp_path / 'sheets' / 'sheet_0001.png').is_file()
+    for name in ('lavt', 'cris'):
+        run_tool('test.py', small_config, trained, '--work-dir', tmp_path / name, '--protocol', name)
+        assert metrics(tmp_path / name)['val'] == together[name]
+        written = list(read_predictions(tmp_path / f'p_{name}.jsonl'))
+        assert {prediction['protocol'] for prediction in written} == {name}
+        assert together[name]['mIoU'] == pytest.approx(100 * sum(p['iou'] for p in written) / len(written))
 
 
 def test_a_protocol_by_name_reaches_metric_dataset_and_model(trained, small_config, run_tool, tmp_path):
