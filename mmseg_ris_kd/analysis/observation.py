@@ -48,6 +48,13 @@ class ObservedModel:
         return resize_inputs(data['inputs'], self.input_size), data['data_samples']
 
 
+def check_distillation(config: Config) -> None:
+    """Raise a ``ValueError`` if a config is no distillation."""
+    if config.model.get('type') != 'ReferringDistiller':
+        raise ValueError(f'{config.filename} is no distillation (model.type={config.model.get("type")!r}, not '
+                         '\'ReferringDistiller\'): give the config that a student is distilled with')
+
+
 def load_distillation(config: Config, checkpoint: str, *, device: str = 'cpu') -> ReferringDistiller:
     """Build a distillation in evaluation mode, its student and adapters from a checkpoint.
 
@@ -60,9 +67,7 @@ def load_distillation(config: Config, checkpoint: str, *, device: str = 'cpu') -
         ValueError: The config is no distillation, or the checkpoint belongs to another model.
         FileNotFoundError: There is no such checkpoint.
     """
-    if config.model.get('type') != 'ReferringDistiller':
-        raise ValueError(f'{config.filename} is no distillation (model.type={config.model.get("type")!r}, not '
-                         '\'ReferringDistiller\'): give the config that the student was distilled with')
+    check_distillation(config)
     path = best_checkpoint(checkpoint)
     # a copy for its weights only: no pretrained weights are looked for
     distiller = MODELS.build(dict(config.model, student=inference_model(config.model)))

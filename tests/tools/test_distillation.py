@@ -192,3 +192,21 @@ def test_benchmark(config, run_tool, tmp_path):
                                                                       *report['relations'].values()])
     assert report['steps']['student alone']['parameters'] < report['steps']['cmkd']['parameters']
     assert 'x (student + teacher)' in done.stdout and 'channel relation' in done.stdout
+
+
+def test_balance(trained, config, small_config, run_tool):
+    tool = 'analysis_tools/balance_distillation.py'
+    lines = run_tool(tool, config, '--student', trained, '--batches', 1).stdout.splitlines()
+    rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in lines]
+    cells = {row[1]: row for row in rows if row}
+    assert set(cells) == {'loss', 'distill.cmkd', 'distill.cmkd.loss_word_first', 'distill.cmkd.loss_word_high',
+                          'distill.cmkd.loss_channel', 'distill.kd'}
+    assert cells['loss'][4:6] == ['ratio, start', 'ratio, trained']
+    for name in ('distill.cmkd', 'distill.kd'):
+        start, end, weight, balanced = map(float, cells[name][4:])
+        assert weight == 1. and balanced == pytest.approx((start * end)**-0.5, rel=0.06)  # two digits are printed
+    assert 'trained' not in run_tool(tool, config, '--batches', 1).stdout
+    plain = run_tool(tool, config, small_config, check=False)
+    assert plain.returncode == 1 and 'is no distillation' in plain.stderr
+    alone = run_tool(tool, config, '--cfg-options', 'model.teacher_ckpt=nowhere.pth', check=False)
+    assert alone.returncode == 1 and 'Train the teacher first' in alone.stderr and 'Traceback' not in alone.stderr
