@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .step_cost import StepCost, StepCosts
+
+COST_COLUMNS = ('params (M)', 'step time', 'step memory')
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -56,7 +60,7 @@ def summarize(rows: Sequence[dict], metric: str = 'mIoU') -> dict[tuple[str, str
 
 
 def markdown_report(rows: Sequence[dict], searches: Sequence[dict], *, notes: Mapping[str, str],
-                    metric: str = 'mIoU') -> str:
+                    metric: str = 'mIoU', costs: StepCosts | None = None) -> str:
     """Write the tables of a comparison.
 
     Args:
@@ -64,6 +68,7 @@ def markdown_report(rows: Sequence[dict], searches: Sequence[dict], *, notes: Ma
         searches: One dict per run of a search: ``method``, ``value`` and the metric on the validation split.
         notes: Facts that the table is headed with, such as the commit and the command.
         metric: Metric of the tables.
+        costs: What the methods cost; None: the table says nothing of it.
     """
     summaries = summarize(rows, metric)
     methods = list(dict.fromkeys(method for method, _ in summaries))
@@ -73,9 +78,14 @@ def markdown_report(rows: Sequence[dict], searches: Sequence[dict], *, notes: Ma
     lines += [f'- {name}: {value}' for name, value in notes.items()]
     lines += ['', f'Mean ± standard deviation of {metric} in percent; in brackets the mean difference from the student '
               'alone with the same seed, and how many seeds are above it. The teacher is trained once.', '']
-    lines += [_line('method', *splits), _line('---', *(['---:'] * len(splits)))]
+    columns = [*splits, *(COST_COLUMNS if costs else ())]
+    lines += [_line('method', *columns), _line('---', *(['---:'] * len(columns)))]
     for method in methods:
-        lines.append(_line(method, *(_cell(summaries.get((method, split))) for split in splits)))
+        cells = [_cell(summaries.get((method, split))) for split in splits]
+        lines.append(_line(method, *cells, *(_cost_cells(costs.methods.get(method)) if costs else ())))
+    if costs:
+        lines += ['', 'Parameters at inference; time and peak memory of a training step, the teacher\'s forward pass '
+                  f'included, as multiples of the student\'s alone, from {costs.source}.']
     if searches:
         lines += ['', f'## The search, {metric} on {splits[0]}', '',
                   f'The best value of each method is in its row above: {splits[0]} has served for the choice.', '',
@@ -96,6 +106,13 @@ def _cell(summary: Summary | None) -> str:
         above = sum(gain > 0 for gain in summary.gains.values())
         text += f' ({summary.mean_gain:+.2f}, {above}/{len(summary.gains)})'
     return text
+
+
+def _cost_cells(cost: StepCost | None) -> list[str]:
+    if cost is None:
+        return ['-'] * len(COST_COLUMNS)
+    return [f'{cost.parameters / 1e6:.2f}', *('-' if ratio is None else f'{ratio:.2f}'
+                                              for ratio in (cost.time, cost.memory))]
 
 
 def draw_figure(rows: Sequence[dict], path: str | Path, *, metric: str = 'mIoU') -> None:

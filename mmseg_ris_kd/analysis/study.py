@@ -1,11 +1,14 @@
 """A comparison of distillations as a plan: which trainings it takes, and which of them share a result."""
 from __future__ import annotations
 
+import os.path as osp
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmengine.config import Config
+
+from .step_cost import StepCosts, read_costs
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Study:
         splits: Splits to evaluate; values are chosen on the first.
         metric: Metric that the choice is made by.
         options: Overrides of config entries for every student, such as a shorter schedule.
+        costs: What the methods cost, if it was measured.
     """
     teacher: str
     student: str
@@ -69,6 +73,7 @@ class Study:
     splits: tuple[str, ...] = ('val', 'testA', 'testB')
     metric: str = 'mIoU'
     options: dict = field(default_factory=dict)
+    costs: StepCosts | None = None
 
     def baselines(self) -> Iterator[Run]:
         """Yield the teacher's run and those of the student alone."""
@@ -101,13 +106,15 @@ def load_study(path: str | Path, *, seeds: Sequence[int] | None = None, only: Se
 
     Args:
         path: A Python file with ``teacher``, ``student``, ``seeds``, ``distillations`` and, if others than the
-            defaults, ``splits``, ``metric`` and ``options``; see ``Study`` and ``Distillation``.
+            defaults, ``splits``, ``metric`` and ``options``; see ``Study`` and ``Distillation``. ``cost`` is the file
+            of ``read_costs``, relative to the study file; an ablation by ``options`` has no cost of its own there.
         seeds: Seeds to use instead of the file's.
         only: Names of the distillations to keep, with those whose value they take over.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: An entry is missing or unknown, or ``only`` names no distillation of the study.
+        FileNotFoundError: There is no such file, or no such cost file.
+        ValueError: An entry is missing or unknown, ``only`` names no distillation of the study, or the cost file is of
+            other models.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'no study file {str(path)!r}')
@@ -127,10 +134,15 @@ def load_study(path: str | Path, *, seeds: Sequence[int] | None = None, only: Se
                if name not in methods]
     if unknown:
         raise ValueError(f'study {path} has no distillation {unknown}; it has {list(methods)}')
+    costs = None
+    if 'cost' in entries:
+        costs = read_costs(osp.normpath(Path(path).parent / entries['cost']),
+                           {name: method.config for name, method in methods.items() if not method.options})
     if only is not None:
         wanted = {*only, *(methods[name].value_of for name in only)}
         methods = {name: method for name, method in methods.items() if name in wanted}
     options = {key: entries[key] for key in ('metric', 'options') if key in entries}
     if 'splits' in entries:
         options['splits'] = tuple(entries['splits'])
-    return Study(entries['teacher'], entries['student'], methods, tuple(seeds or entries['seeds']), **options)
+    return Study(entries['teacher'], entries['student'], methods, tuple(seeds or entries['seeds']), costs=costs,
+                 **options)

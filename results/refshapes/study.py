@@ -6,6 +6,7 @@ teacher = 'r18-slim_gru_refshapes'
 student = 'r18-nano_gru_refshapes'
 seeds = (0, 1, 2)
 splits = ('val', 'testA', 'testB')
+cost = '../cost/refshapes_cpu.json'  # of benchmark_distillation.py: parameters, time and memory of a step
 options = {'train_cfg.max_epochs': 4, 'train_cfg.val_interval': 4, 'param_scheduler.1.end': 4}
 
 

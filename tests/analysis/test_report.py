@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from mmseg_ris_kd.analysis import draw_figure, markdown_report, summarize
+from mmseg_ris_kd.analysis.step_cost import StepCost, StepCosts
 
 
 def rows():
@@ -31,6 +32,17 @@ def test_table():
     assert '| student | 61.00 ± 1.41 | 50.00 ± 0.00 |' in text
     assert '| cmkd | 62.50 ± 2.12 (+1.50, 1/2) | 53.00 ± 2.83 (+3.00, 2/2) |' in text
     assert '| cmkd | 0.5 | 61.00 |' in text and '| cmkd | 5 | 64.00 |' in text
+
+
+def test_costs():
+    costs = StepCosts(dict(teacher=StepCost(2_345_678), student=StepCost(124_000, 1., 1.)), '`cost.json`: a CPU')
+    lines = markdown_report(rows(), [], notes={}, costs=costs).splitlines()
+    assert '| method | val | testA | params (M) | step time | step memory |' in lines
+    assert '| --- | ---: | ---: | ---: | ---: | ---: |' in lines
+    assert '| teacher | 80.00 | - | 2.35 | - | - |' in lines
+    assert '| student | 61.00 ± 1.41 | 50.00 ± 0.00 | 0.12 | 1.00 | 1.00 |' in lines
+    assert '| cmkd | 62.50 ± 2.12 (+1.50, 1/2) | 53.00 ± 2.83 (+3.00, 2/2) | - | - | - |' in lines
+    assert lines[-1].endswith('from `cost.json`: a CPU.')
 
 
 def test_figure(tmp_path):

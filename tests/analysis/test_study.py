@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,22 @@ def test_a_budget_for_every_student(path):
 def test_a_part_of_it(path):
     study = load_study(path, seeds=[7], only=['cwd-one-stage'])
     assert study.seeds == (7, ) and list(study.distillations) == ['cwd', 'cwd-one-stage']
+
+
+def test_costs_are_those_of_configs_without_options(path):
+    assert load_study(path).costs is None
+    folder = path.parent / 'cost'
+    folder.mkdir()
+    step = dict(seconds=1., bytes=8, parameters=5)
+    (folder / 'cpu.json').write_text(json.dumps(dict(
+        size=96, batch_size=2, device='CPU', torch='2.1',
+        steps={name: step for name in ('student alone', 'teacher forward', 'cwd')})))
+    path.write_text(STUDY + "cost = 'cost/cpu.json'\n")
+    assert list(load_study(path).costs.methods) == ['teacher', 'student', 'cwd']
+    assert list(load_study(path, only=['plain']).costs.methods) == ['teacher', 'student', 'cwd']
+    (folder / 'cpu.json').unlink()
+    with pytest.raises(FileNotFoundError, match='cpu.json'):
+        load_study(path)
 
 
 @pytest.mark.parametrize('change, message', [

@@ -190,8 +190,13 @@ def test_benchmark(config, run_tool, tmp_path):
     assert set(report['steps']) == {'student alone', 'teacher forward', 'cmkd'}
     assert all(step['seconds'] > 0 and step['bytes'] > 0 for step in [*report['steps'].values(),
                                                                       *report['relations'].values()])
-    assert report['steps']['student alone']['parameters'] < report['steps']['cmkd']['parameters']
+    alone, teacher, cmkd = (report['steps'][name] for name in ('student alone', 'teacher forward', 'cmkd'))
+    assert cmkd['parameters'] == alone['parameters'] != teacher['parameters']
+    assert cmkd['train_only_parameters'] > 0 == alone['train_only_parameters'] == teacher['train_only_parameters']
     assert 'x (student + teacher)' in done.stdout and 'channel relation' in done.stdout
+    mixed = run_tool('analysis_tools/benchmark_distillation.py', config, 'cmkd_r18-slim_to_r18-nano_refshapes',
+                     check=False)
+    assert mixed.returncode == 1 and 'has another model.student than' in mixed.stderr
 
 
 def test_balance(trained, config, small_config, run_tool):

@@ -21,6 +21,8 @@ from prettytable import PrettyTable
 from torch import nn
 
 import mmseg_ris_kd  # noqa: F401  registers the components
+from mmseg_ris_kd.analysis.observation import check_distillation
+from mmseg_ris_kd.analysis.step_cost import STUDENT_STEP, TEACHER_STEP
 from mmseg_ris_kd.apis import cli, inference_model, load_config
 from mmseg_ris_kd.engine.cost import count_parameters, median_seconds, peak_bytes
 from mmseg_ris_kd.models.losses import ChannelRelationLoss, CIRKDMiniBatchLoss
@@ -50,6 +52,7 @@ def main() -> None:
     cli.quiet_known_warnings()
     init_default_scope('mmseg')
     configs = {Path(name).stem: load_config(name, args.cfg_options) for name in args.configs}
+    check_configs(configs)
     distillers = {name: build(config).to(args.device).train() for name, config in configs.items()}
     first, distiller = next(iter(configs.values())), next(iter(distillers.values()))
     for other in distillers.values():  # one teacher for all
@@ -59,15 +62,17 @@ def main() -> None:
     prepared = distiller.data_preprocessor(copy.deepcopy(data), True)
     teacher_inputs = prepared['inputs'] if prepared['teacher_inputs'] is None else prepared['teacher_inputs']
     steps = {
-        'student alone': training_step(alone, first, data),
-        'teacher forward': lambda: distiller.teacher(teacher_inputs, [EXPRESSION] * args.batch_size),
+        STUDENT_STEP: training_step(alone, first, data),
+        TEACHER_STEP: lambda: distiller.teacher(teacher_inputs, [EXPRESSION] * args.batch_size),
         **{name: training_step(model, configs[name], data) for name, model in distillers.items()},
     }
     report = dict(size=args.size, batch_size=args.batch_size, device=device_name(args.device), torch=torch.__version__,
                   steps=measure(steps, args), relations=measure(relation_steps(distiller, args), args))
+    models = {name: model.student for name, model in distillers.items()}
+    models.update({STUDENT_STEP: alone, TEACHER_STEP: distiller.teacher.model})
     for name, values in report['steps'].items():
-        values['parameters'] = count_parameters(dict(distillers, **{'student alone': alone}).get(
-            name, distiller.teacher.model))
+        adapters = count_parameters(distillers[name].distill_losses) if name in distillers else 0
+        values.update(parameters=count_parameters(models[name]), train_only_parameters=adapters)
     print(step_table(report['steps']))
     print(f'\nthe relation alone, forward and backward, on fused features of {args.size} x {args.size} images, '
           f'batch {args.batch_size}\n{relation_table(report["relations"])}')
@@ -75,6 +80,17 @@ def main() -> None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(report, indent=1) + '\n')
         print(f'written to {args.out}')
+
+
+def check_configs(configs: dict[str, Config]) -> None:
+    """Raise a ``ValueError`` unless all are distillations of one teacher into one student."""
+    first = next(iter(configs.values()))
+    for config in configs.values():
+        check_distillation(config)
+        for part in ('student', 'teacher'):
+            if config.model[part] != first.model[part]:
+                raise ValueError(f'{config.filename} has another model.{part} than {first.filename}: their steps '
+                                 'cannot be compared, time them in runs of their own')
 
 
 def build(config: Config) -> nn.Module:
@@ -131,14 +147,16 @@ def measure(steps: dict[str, Callable[[], object]], args: argparse.Namespace) ->
 
 
 def step_table(steps: dict[str, dict[str, float]]) -> PrettyTable:
-    alone = steps['student alone']
-    together = alone['seconds'] + steps['teacher forward']['seconds']
+    alone = steps[STUDENT_STEP]
+    together = alone['seconds'] + steps[TEACHER_STEP]['seconds']
     table = PrettyTable(
-        ['step', 'ms', 'x student', 'x (student + teacher)', 'peak MiB', 'x student ', 'parameters (M)'], align='r')
+        ['step', 'ms', 'x student', 'x (student + teacher)', 'peak MiB', 'x student ', 'parameters (M)',
+         'train-only (M)'], align='r')
     for name, step in steps.items():
         table.add_row([name, f'{1e3 * step["seconds"]:.0f}', f'{step["seconds"] / alone["seconds"]:.2f}',
                        f'{step["seconds"] / together:.2f}', f'{step["bytes"] / 2**20:.0f}',
-                       f'{step["bytes"] / alone["bytes"]:.2f}', f'{step["parameters"] / 1e6:.2f}'])
+                       f'{step["bytes"] / alone["bytes"]:.2f}', f'{step["parameters"] / 1e6:.2f}',
+                       f'{step["train_only_parameters"] / 1e6:.3f}'])
     return table
 
 

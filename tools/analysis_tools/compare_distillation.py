@@ -184,7 +184,8 @@ def write_results(out_dir: Path, rows: list[dict], searches: list[dict], study: 
     (out_dir / 'distillation.json').write_text(json.dumps(rows, indent=1) + '\n')
     notes = dict(commit=commit, command=f'`python {shlex.join(sys.argv)}`', teacher=f'`{study.teacher}`',
                  student=f'`{study.student}`')
-    (out_dir / 'distillation.md').write_text(markdown_report(rows, searches, notes=notes, metric=study.metric))
+    (out_dir / 'distillation.md').write_text(
+        markdown_report(rows, searches, notes=notes, metric=study.metric, costs=study.costs))
     draw_figure(rows, out_dir / 'distillation.png', metric=study.metric)
 
 
