@@ -1,23 +1,13 @@
-"""The optimizer constructor: groups, frozen parameters, mistakes in the config, and LAVT's published groups."""
+"""The optimizer constructor: groups, frozen parameters, mistakes in the config (of LAVT: tests/test_lavt_recipe.py)."""
 from __future__ import annotations
 
-import gzip
-import json
-
 import pytest
-import torch
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 from mmseg_ris_kd.engine.optimizers import RISOptimWrapperConstructor
-from mmseg_ris_kd.models.backbones import LanguageAwareSwin
-from mmseg_ris_kd.models.conversion import lavt_entries
-from mmseg_ris_kd.models.decode_heads import LAVTHead
 
 ADAMW = dict(type='AdamW', lr=0.1, weight_decay=0.01)
-# the paramwise_cfg of the class's docstring, which is that of configs/lavt
-NO_DECAY = ('backbone.patch_embed.norm', '.norm1', '.norm2', '.downsample.norm', 'relative_position_bias_table',
-            'decode_head.norms')
 
 
 def make_model():
@@ -95,39 +85,3 @@ def test_mistakes_in_the_config(paramwise_cfg, message):
 def test_nothing_trainable():
     with pytest.raises(ValueError, match='no trainable parameter'):
         build(make_model().requires_grad_(False))
-
-
-@pytest.mark.parametrize('variant', ['lavt', 'lavt_one'])
-def test_the_published_groups_of_lavt(shared_data, variant):
-    """All but the last gate, which the published optimizer holds and never updates, and which is frozen here."""
-    from transformers import BertConfig, BertModel
-    model = nn.Module()
-    model.backbone = LanguageAwareSwin(
-        768, embed_dims=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32), window_size=12)
-    with torch.device('meta'):
-        model.text_encoder = nn.Module()
-        model.text_encoder.model = BertModel(BertConfig(), add_pooling_layer=False)
-        model.decode_head = LAVTHead([128, 256, 512, 1024])
-    bert = model.text_encoder.model
-    for part in (bert.embeddings, *bert.encoder.layer[10:]):
-        part.requires_grad_(False)
-    optimizer = build(model, {key: dict(decay_mult=0.) for key in NO_DECAY},
-                      dict(type='AdamW', lr=5e-5, weight_decay=1e-2))
-
-    folder = shared_data / 'goldens'
-    expected = json.loads((folder / 'lavt_optim.json').read_text())[variant]
-    groups = json.loads(gzip.decompress((folder / 'lavt_optim.keys.json.gz').read_bytes()))[variant]
-    groups = [[name.replace('bert:', 'text_encoder.') for name in group] for group in groups]
-    excluded = [name.replace('bert:', 'text_encoder.') for name in expected['not_in_optimizer']]
-    names = {entry.published: entry.name for entry in lavt_entries(dict.fromkeys(sum(groups, excluded)))}
-    wanted = {names[name]: (group['lr'], group['weight_decay'])
-              for group, members in zip(expected['groups'], groups) for name in members}
-    last_gate = {'backbone.gates.3.0.weight', 'backbone.gates.3.2.weight'}
-    assert last_gate <= set(wanted)
-    assert settings_of(model, optimizer) == {name: value for name, value in wanted.items() if name not in last_gate}
-
-    counts = {group['weight_decay']: (len(group['params']), sum(p.numel() for p in group['params']))
-              for group in optimizer.param_groups}
-    last_gate_size = 2 * 1024 * 1024
-    assert counts == {0.: (136, 258296),
-                      0.01: (253 + 20 + 160 - 2, 97938560 + 20651010 + 70878720 - last_gate_size)}

@@ -5,7 +5,7 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=5e-5, weight_decay=1e-2),
 )
 param_scheduler = [
-    dict(type='PolyLR', power=0.9, eta_min=0, begin=0, end=40, by_epoch=True, convert_to_iter_based=True)
+    dict(type='PolynomialLR', power=0.9, eta_min=0, begin=0, end=40, by_epoch=True, convert_to_iter_based=True)
 ]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=40, val_interval=1)
 val_cfg = dict(type='ValLoop')

@@ -1,4 +1,5 @@
-"""Optimizer constructors."""
+"""Optimizer constructors and learning rate schedules."""
 from .optim_wrapper_constructor import RISOptimWrapperConstructor
+from .polynomial_lr import PolynomialLR
 
-__all__ = ['RISOptimWrapperConstructor']
+__all__ = ['PolynomialLR', 'RISOptimWrapperConstructor']
