@@ -10,7 +10,9 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+EXPRESSION = 'the man in the red shirt on the left'  # that costs are told for: those of recurrent encoders grow with it
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -19,10 +21,15 @@ def count_parameters(module: nn.Module) -> int:
 
 
 def count_macs(step: Callable[[], object]) -> int:
-    """Return the multiply-accumulates of ``step()``."""
-    with FlopCounterMode(display=False) as counter:
+    """Return the multiply-accumulates of ``step()``, attention on whatever kernel included."""
+    cpu_attention = getattr(torch.ops.aten, '_scaled_dot_product_flash_attention_for_cpu', None)  # torch leaves it out
+    with FlopCounterMode(display=False, custom_mapping={cpu_attention: _attention_flops}) as counter:
         step()
     return counter.get_total_flops() // 2
+
+
+def _attention_flops(query: tuple, key: tuple, value: tuple, *_, **__) -> int:
+    return sdpa_flop_count(query, key, value)
 
 
 def median_seconds(steps: dict[str, Callable[[], object]], *, rounds: int, device: str) -> dict[str, float]:

@@ -13,6 +13,11 @@ def test_macs_and_parameters():
     assert count_macs(lambda: layer(torch.randn(2, 3, 5, 7))) == 3 * 8 * 9 * 2 * 5 * 7
 
 
+def test_attention_counts_on_every_kernel():
+    x = torch.randn(2, 4, 7, 8)  # B x heads x L x D
+    assert count_macs(lambda: nn.functional.scaled_dot_product_attention(x, x, x)) == 2 * 4 * (2 * 7 * 7 * 8)
+
+
 def test_seconds_of_each_step():
     calls = []
     seconds = median_seconds({'a': lambda: calls.append('a'), 'b': lambda: calls.append('b')}, rounds=2, device='cpu')

@@ -10,9 +10,7 @@ from prettytable import PrettyTable
 
 import mmseg_ris_kd  # noqa: F401  registers the components
 from mmseg_ris_kd.apis import cli, inference_model, load_config
-from mmseg_ris_kd.engine.cost import count_macs, count_parameters, median_seconds
-
-EXPRESSION = 'the man in the red shirt on the left'
+from mmseg_ris_kd.engine.cost import EXPRESSION, count_macs, count_parameters, median_seconds
 
 
 def parse_args() -> argparse.Namespace:
