@@ -45,7 +45,7 @@ def main() -> None:
     seconds = median_seconds(steps, rounds=args.runs, device=args.device)
     for name, step in steps.items():
         share = 1 / 8 if '8' in name else 1
-        costs.add_row([name, f'{count_macs(step) * share / 1e9:.2f}', f'{1e3 * seconds[name] * share:.1f}',
+        costs.add_row([name, f'{count_macs(step) * share / 1e9:.3g}', f'{1e3 * seconds[name] * share:.1f}',
                        f'{100 * seconds[name] * share / seconds["first expression"]:.0f} %'])
     print(costs)
 
