@@ -9,17 +9,19 @@ import pytest
 from mmseg_ris_kd.apis import list_configs
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').glob('*.md'))]
+PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').glob('*.md')),
+         *sorted((ROOT / 'configs').glob('*/*.md'))]
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 
 
-@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize('page', PAGES, ids=NAMES)
 def test_links_and_pictures_exist(page):
     targets = re.findall(r'\]\(([^)#]+)\)', page.read_text())
     missing = [target for target in targets if '://' not in target and not (page.parent / target).exists()]
     assert not missing
 
 
-@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize('page', PAGES, ids=NAMES)
 def test_tools_and_configs_exist(page):
     text = page.read_text()
     paths = re.findall(r'(?<![\w/])((?:tools|configs)/[\w./+-]+\.(?:py|sh))', text)
@@ -37,4 +39,4 @@ def test_every_row_of_the_model_table_has_configs():
 
 
 def test_no_placeholder_is_left():
-    assert not [page.name for page in PAGES if re.search(r'@[A-Z0-9_]+@', page.read_text())]
+    assert not [name for name, page in zip(NAMES, PAGES) if re.search(r'@[A-Z0-9_]+@', page.read_text())]
