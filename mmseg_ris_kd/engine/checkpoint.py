@@ -61,7 +61,10 @@ def check_state_dict(model: nn.Module, checkpoint: dict, path: str | Path) -> No
         if keys:
             more = f' and {len(keys) - 3} more' if len(keys) > 3 else ''
             lines.append(f'  {len(keys)} {title}: ' + ', '.join(keys[:3]) + more)
-    name = checkpoint.get('meta', {}).get('experiment_name')
+    meta = checkpoint.get('meta', {})
+    if 'architecture' in meta:  # of a converted one
+        lines.append(f'  it was converted from {meta["converted_from"]}, a {meta["kind"]} with {meta["architecture"]}')
+    name = meta.get('experiment_name')
     lines.append(f'use the config it was trained with{f" (experiment {name})" if name else ""}, or the checkpoint that '
                  'belongs to this config')
     raise ValueError('\n'.join(lines))

@@ -111,7 +111,7 @@ def test_small_files(run_tool, tmp_path):
     checkpoint = random_lavt()
     torch.save(dict(checkpoint, args=argparse.Namespace(mha='2-2-2-2')), source)
     assert 'fusion_heads=[2,2,2,2]' in run_tool(TOOL, source, target).stdout
-    assert torch.load(target, weights_only=True)['meta']['window_size'] == 3
+    assert torch.load(target, weights_only=True)['meta']['architecture']['window_size'] == 3
     target.unlink()
 
     removed = checkpoint['model'].pop('classifier.conv1_1.bias')
@@ -126,13 +126,16 @@ def test_small_files(run_tool, tmp_path):
 
 
 def test_swin_weights_to_start_from(run_tool, tmp_path):
-    state = LanguageAwareSwin(16, embed_dims=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 4, 8), window_size=7).state_dict()
+    size = dict(embed_dims=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 4, 8))
+    state = LanguageAwareSwin(16, **size, window_size=7).state_dict()
     torch.save(dict(model=published_swin(state)), tmp_path / 'swin.pth')
     run_tool(TOOL, tmp_path / 'swin.pth', tmp_path / 'converted.pth')
     backbone = LanguageAwareSwin(
-        16, embed_dims=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 4, 8), window_size=7,
-        init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'converted.pth')))
+        16, **size, window_size=7, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'converted.pth')))
     backbone.init_weights()
     pretrained = {name: value for name, value in backbone.state_dict().items()
                   if not name.startswith(backbone.not_pretrained)}
     assert all(torch.equal(value, state[name]) for name, value in pretrained.items())
+
+    with pytest.raises(ValueError, match=r"(?s)relative_position_bias_table \(169, 1\) instead of.*'window_size': 7"):
+        load_checkpoint_strictly(LanguageAwareSwin(16, **size, window_size=12), tmp_path / 'converted.pth')

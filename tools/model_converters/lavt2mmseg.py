@@ -46,7 +46,8 @@ def main() -> None:
                          '(--allow-partial writes what converts)')
     if not converted.state_dict:
         raise ValueError(f'{args.src}: none of its weights converts')
-    write(args.dst, converted.state_dict, dict(converted_from=args.src.name, kind=model.kind, **model.architecture))
+    write(args.dst, converted.state_dict, dict(
+        converted_from=args.src.name, kind=model.kind, architecture=model.architecture))
     values = sum(value.numel() for value in converted.state_dict.values())
     print(f'{args.dst}: {len(converted.state_dict)} entries of a {model.kind}, {values / 1e6:.2f} M values\n'
           f'{how_to_use(model, args)}')
