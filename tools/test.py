@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 import json
 import logging
+import math
 import os
 import os.path as osp
 from collections.abc import Sequence
@@ -31,7 +33,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--protocol', choices=[*PROTOCOLS, 'all'],
                         help='evaluation protocol, or all of them in one table (default: the config\'s)')
     parser.add_argument('--show-dir', help='folder for picture sheets: image, expression, target outline, prediction')
-    parser.add_argument('--out', help='file for the predictions, one JSON line per expression (mask as COCO RLE)')
+    parser.add_argument('--out', help='file for the predictions, one JSON line per expression (mask as COCO RLE); of '
+                        'several splits and protocols FILE_SPLIT_PROTOCOL.jsonl')
     return parser.parse_args()
 
 
@@ -42,26 +45,46 @@ def main() -> None:
     config.model = inference_model(config.model)
     checkpoint = best_checkpoint(args.checkpoint)
     check_sections(config, args.config)
-    name = args.protocol or config.test_evaluator.get('protocol', 'ours')
-    protocols = [get_protocol(one) for one in (PROTOCOLS if name == 'all' else [name])]
+    chosen = args.protocol or config.test_evaluator.get('protocol', 'ours')
+    names = PROTOCOLS if chosen == 'all' else [chosen]
+    protocols = {name: protocol_of(config.test_evaluator, name) for name in names}
     splits = args.split or [config.test_dataloader.dataset.split]
     results = {split: {} for split in splits}
     for split in splits:
         for together in passes(protocols):
-            scores = evaluate(config_for(config, args, split, together, splits=splits, protocols=protocols), checkpoint)
-            for protocol in together:
+            scores = evaluate(config_for(config, args, split, together, splits=splits), checkpoint)
+            for name, protocol in together.items():
                 results[split][protocol.name] = {
                     key.split('/')[-1]: value for key, value in scores.items()
-                    if len(protocols) == 1 or key.startswith(f'{protocol.name}/')}
+                    if len(protocols) == 1 or key.startswith(f'{name}/')}
     if is_main_process():
         dataset = config.test_dataloader.dataset.type
-        print(f'\n{osp.basename(checkpoint)}: {dataset}, protocol {name}\n{table(results)}')
-        out = osp.join(config.work_dir, 'metrics.json')
-        metrics = results if len(protocols) > 1 else {split: scores[name] for split, scores in results.items()}
-        with open(f'{out}.part', 'w') as file:
-            json.dump(dict(checkpoint=checkpoint, dataset=dataset, protocol=name, metrics=metrics), file, indent=2)
-        os.replace(f'{out}.part', out)  # whole or not there
-        print(f'written to {out}')
+        print(f'\n{osp.basename(checkpoint)}: {dataset}, protocol {chosen}\n{table(results)}')
+        write_metrics(config.work_dir, results, checkpoint=checkpoint, dataset=dataset)
+
+
+def write_metrics(work_dir: str, results: dict[str, dict[str, dict[str, float]]], *, checkpoint: str,
+                  dataset: str) -> None:
+    """Write ``metrics.json``, or ``protocols.json`` where there are several; scores that are NaN are null."""
+    results = {split: {name: {key: None if math.isnan(value) else value for key, value in scores.items()}
+                       for name, scores in by_protocol.items()} for split, by_protocol in results.items()}
+    names = list(next(iter(results.values())))
+    report = dict(checkpoint=checkpoint, dataset=dataset)
+    if len(names) > 1:
+        out, report['metrics'] = osp.join(work_dir, 'protocols.json'), results
+    else:
+        out = osp.join(work_dir, 'metrics.json')
+        report.update(protocol=names[0], metrics={split: scores[names[0]] for split, scores in results.items()})
+    with open(f'{out}.part', 'w') as file:
+        json.dump(report, file, indent=2)
+    os.replace(f'{out}.part', out)  # whole or not there
+    print(f'written to {out}')
+
+
+def protocol_of(evaluator: dict, name: str) -> Protocol:
+    """Return a preset with what the config's evaluator overrides in it, which its name then tells."""
+    known = {field.name for field in dataclasses.fields(Protocol)} - {'name'}
+    return get_protocol(name, {key: value for key, value in evaluator.items() if key in known})
 
 
 def check_sections(config: Config, name: str) -> None:
@@ -73,44 +96,46 @@ def check_sections(config: Config, name: str) -> None:
                          'split: evaluate the datasets that it joins one by one')
 
 
-def passes(protocols: Sequence[Protocol]) -> list[list[Protocol]]:
+def passes(protocols: dict[str, Protocol]) -> list[dict[str, Protocol]]:
     """Group protocols that read the same expressions and targets, for one pass over the data each."""
     groups = {}
-    for protocol in protocols:
-        groups.setdefault((protocol.expression_field, protocol.overlap), []).append(protocol)
+    for name, protocol in protocols.items():
+        groups.setdefault((protocol.expression_field, protocol.overlap), {})[name] = protocol
     return list(groups.values())
 
 
-def config_for(config: Config, args: argparse.Namespace, split: str, together: Sequence[Protocol], *,
-               splits: Sequence[str], protocols: Sequence[Protocol]) -> Config:
+def config_for(config: Config, args: argparse.Namespace, split: str, together: dict[str, Protocol], *,
+               splits: Sequence[str]) -> Config:
     """Return the config of one pass over one split.
 
     Metric, dataset and model are set up as the protocols ask, see docs/evaluation.md; where there are several splits or
     protocols, their files and folders have names of their own.
     """
     config = copy.deepcopy(config)
-    config.experiment_name = f'{osp.splitext(osp.basename(config.filename))[0]}_{split}'
+    several = args.protocol == 'all'
+    first = next(iter(together.values()))
+    config.experiment_name = '_'.join([osp.splitext(osp.basename(config.filename))[0], split, *together])
     dataset = config.test_dataloader.dataset
     dataset.split = split
-    dataset.expression_field = together[0].expression_field
+    dataset.expression_field = first.expression_field
     for step in dataset.pipeline:
         if step['type'] == 'LoadReferringMask':
-            step['overlap'] = together[0].overlap
-    if any(protocol.resolution == 'input' for protocol in together):
+            step['overlap'] = first.overlap
+    if any(protocol.resolution == 'input' for protocol in together.values()):
         config.model.test_cfg = dict(config.model.get('test_cfg') or {}, keep_input_logits=True)
     evaluators = []
-    for protocol in together:
-        evaluator = dict(config.test_evaluator, protocol=protocol.name)
+    for name in together:
+        evaluator = dict(config.test_evaluator, protocol=name)
         names = [split] if len(splits) > 1 else []
-        if len(protocols) > 1:
-            evaluator['prefix'] = protocol.name
-            names.append(protocol.name)
+        if several:
+            evaluator['prefix'] = name
+            names.append(name)
         if args.out:
             root, suffix = osp.splitext(args.out)
             evaluator['out_file'] = '_'.join([root, *names]) + suffix
         evaluators.append(evaluator)
     config.test_evaluator = evaluators
-    if args.show_dir and protocols[0] in together:  # one picture of each prediction is enough
+    if args.show_dir and (not several or next(iter(PROTOCOLS)) in together):  # one picture of each is enough
         folder = osp.join(args.show_dir, split) if len(splits) > 1 else args.show_dir
         config.default_hooks.visualization.update(draw=True, out_dir=folder)
     return config

@@ -40,8 +40,8 @@ def read_costs(path: str | Path, configs: Mapping[str, str]) -> StepCosts:
 
     Args:
         path: The JSON file.
-        configs: Config of each distillation, path or name, by method; only of those that change nothing in it that
-            costs.
+        configs: Config of each distillation, path or name, by method; leave out methods whose options change what a
+            step computes.
 
     Raises:
         FileNotFoundError: There is no such file.

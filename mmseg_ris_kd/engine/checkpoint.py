@@ -55,6 +55,7 @@ def check_state_dict(model: nn.Module, checkpoint: dict, path: str | Path) -> No
                 for key in wanted
                 if key in given and getattr(given[key], 'shape', None) != wanted[key].shape]
     if not (missing or unknown or reshaped):
+        _check_fusion_heads(model, checkpoint, path)
         return
     lines = [f'{path} is a checkpoint of another model:']
     for title, keys in (('missing', missing), ('not in the model', unknown), ('of another shape', reshaped)):
@@ -62,12 +63,24 @@ def check_state_dict(model: nn.Module, checkpoint: dict, path: str | Path) -> No
             more = f' and {len(keys) - 3} more' if len(keys) > 3 else ''
             lines.append(f'  {len(keys)} {title}: ' + ', '.join(keys[:3]) + more)
     meta = checkpoint.get('meta', {})
-    if 'architecture' in meta:  # of a converted one
+    if 'converted_from' in meta:
         lines.append(f'  it was converted from {meta["converted_from"]}, a {meta["kind"]} with {meta["architecture"]}')
     name = meta.get('experiment_name')
     lines.append(f'use the config it was trained with{f" (experiment {name})" if name else ""}, or the checkpoint that '
                  'belongs to this config')
     raise ValueError('\n'.join(lines))
+
+
+def _check_fusion_heads(model: nn.Module, checkpoint: dict, path: str | Path) -> None:
+    """Compare what changes a model's outputs but no weight's shape, where a converted checkpoint tells it."""
+    wanted = checkpoint.get('meta', {}).get('architecture', {}).get('fusion_heads')
+    fusions = getattr(getattr(model, 'backbone', None), 'fusions', None)
+    if wanted is None or fusions is None:
+        return
+    built = [fusion.num_heads for fusion in fusions]
+    if built != list(wanted):
+        raise ValueError(f'{path} was trained with fusion_heads={list(wanted)}, but the model has {built}: set '
+                         f'model.backbone.fusion_heads={str(list(wanted)).replace(" ", "")}')
 
 
 def weights_for(model: nn.Module, checkpoint: dict) -> dict:

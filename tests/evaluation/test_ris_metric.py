@@ -4,6 +4,7 @@ import math
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,6 +134,26 @@ def test_cris_final_masks_of_the_letterbox(goldens):
     samples = [data_sample(goldens.mask('gt', k), logits=goldens.mask('cris_pred', k)[None] * 2.0 - 1)
                for k in goldens.keys]
     check(evaluate(samples, protocol='cris'), goldens.expected['cris']['letterbox416'], oiou='derived_oIoU')
+
+
+@pytest.mark.parametrize('protocol, size', [('ours', None), ('lavt', 480), ('caris', 448), ('cris', None),
+                                            ('detris', None)])
+def test_table_of_the_docs(goldens, protocol, size):
+    page = Path(__file__).resolve().parents[2] / 'docs' / 'evaluation.md'
+    if not page.is_file():
+        pytest.skip('no docs beside the package')
+    section = page.read_text().split('## Why published numbers differ')[1]
+    header, _, *rows = [[cell.strip() for cell in line.strip('|').split('|')]
+                        for line in section.splitlines() if line.startswith('|')]
+    expected, = (dict(zip(header, row)) for row in rows if f'`{protocol}`' in row[0])
+    samples = [data_sample(
+        goldens.mask('gt', k), prediction=goldens.mask('pred', k),
+        logits=two_channels(goldens.recipe['pred_native'](k)),
+        input_logits=size and two_channels(goldens.recipe['pred_square'](k, size))) for k in goldens.keys]
+    scores = evaluate(samples, protocol=protocol)
+    for name in header[1:]:
+        shown = f'{scores[name]:.2f}'.replace('nan', 'NaN') if name in scores else '-'
+        assert shown == expected[name], name
 
 
 def test_precision_at_exactly_half(goldens):

@@ -111,7 +111,9 @@ def test_small_files(run_tool, tmp_path):
     checkpoint = random_lavt()
     torch.save(dict(checkpoint, args=argparse.Namespace(mha='2-2-2-2')), source)
     assert 'fusion_heads=[2,2,2,2]' in run_tool(TOOL, source, target).stdout
-    assert torch.load(target, weights_only=True)['meta']['architecture']['window_size'] == 3
+    converted = torch.load(target, weights_only=True)
+    assert converted['meta']['architecture']['window_size'] == 3
+    assert 'the published checkpoint itself' in run_tool(TOOL, source, source, check=False).stderr
     target.unlink()
 
     removed = checkpoint['model'].pop('classifier.conv1_1.bias')
@@ -137,5 +139,24 @@ def test_swin_weights_to_start_from(run_tool, tmp_path):
                   if not name.startswith(backbone.not_pretrained)}
     assert all(torch.equal(value, state[name]) for name, value in pretrained.items())
 
-    with pytest.raises(ValueError, match=r"(?s)relative_position_bias_table \(169, 1\) instead of.*'window_size': 7"):
-        load_checkpoint_strictly(LanguageAwareSwin(16, **size, window_size=12), tmp_path / 'converted.pth')
+    backbone = LanguageAwareSwin(
+        16, **size, window_size=12, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'converted.pth')))
+    backbone.init_weights()  # position biases are interpolated
+    name = 'stages.3.blocks.0.ffn.layers.1.weight'
+    assert torch.equal(backbone.get_parameter(name), state[name])
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(window_size=12), r"(?s)relative_position_bias_table \(169, 1\) instead of.*'window_size': 7"),
+    (dict(fusion_heads=(1, 1, 1, 1)), r'fusion_heads=\[2, 2, 2, 2\], but the model has \[1, 1, 1, 1\]'),
+])
+def test_a_model_of_another_architecture(tmp_path, options, message):
+    size = dict(embed_dims=8, depths=[1, 1, 2, 1], num_heads=[1, 2, 4, 8], window_size=7, fusion_heads=[2, 2, 2, 2])
+    model = torch.nn.Module()
+    model.backbone = LanguageAwareSwin(16, **size)
+    meta = dict(converted_from='lavt.pth', kind='lavt', architecture=size)
+    torch.save(dict(meta=meta, state_dict=model.state_dict()), tmp_path / 'converted.pth')
+    load_checkpoint_strictly(model, tmp_path / 'converted.pth')
+    model.backbone = LanguageAwareSwin(16, **{**size, **options})
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint_strictly(model, tmp_path / 'converted.pth')

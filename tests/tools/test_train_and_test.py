@@ -72,17 +72,27 @@ def test_test_equals_the_validation_of_training(trained, small_config, run_tool,
 
 def test_all_protocols_in_one_table_equal_each_alone(trained, small_config, run_tool, tmp_path):
     done = run_tool('test.py', small_config, trained, '--work-dir', tmp_path, '--protocol', 'all', '--out',
-                    tmp_path / 'p.jsonl', '--show-dir', tmp_path / 'sheets')
-    together = metrics(tmp_path)['val']
+                    tmp_path / 'p.jsonl', '--show-dir', tmp_path / 'sheets', '--split', 'val', 'testA')
+    assert not (tmp_path / 'metrics.json').exists()
+    results = json.loads((tmp_path / 'protocols.json').read_text())['metrics']
+    together = results['val']
+    assert list(results) == ['val', 'testA'] and list(results['testA']) == list(PROTOCOLS)
     assert list(together) == list(PROTOCOLS)
     assert all(re.search(rf'val \| +{name} \| +{scores["mIoU"]:.2f}', done.stdout) for name, scores in together.items())
-    assert (tmp_path / 'sheets' / 'sheet_0001.png').is_file()
+    assert (tmp_path / 'sheets' / 'testA' / 'sheet_0001.png').is_file()
     for name in ('lavt', 'cris'):
         run_tool('test.py', small_config, trained, '--work-dir', tmp_path / name, '--protocol', name)
         assert metrics(tmp_path / name)['val'] == together[name]
-        written = list(read_predictions(tmp_path / f'p_{name}.jsonl'))
+        written = list(read_predictions(tmp_path / f'p_val_{name}.jsonl'))
         assert {prediction['protocol'] for prediction in written} == {name}
         assert together[name]['mIoU'] == pytest.approx(100 * sum(p['iou'] for p in written) / len(written))
+
+
+def test_a_changed_protocol_says_so(trained, small_config, run_tool, tmp_path):
+    done = run_tool('test.py', small_config, trained, '--work-dir', tmp_path, '--protocol', 'lavt', '--cfg-options',
+                    'test_evaluator.comparison=>')
+    assert "lavt, comparison='>'" in done.stdout
+    assert json.loads((tmp_path / 'metrics.json').read_text())['protocol'] == "lavt, comparison='>'"
 
 
 def test_a_protocol_by_name_reaches_metric_dataset_and_model(trained, small_config, run_tool, tmp_path):

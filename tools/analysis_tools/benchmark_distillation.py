@@ -24,11 +24,9 @@ import mmseg_ris_kd  # noqa: F401  registers the components
 from mmseg_ris_kd.analysis.observation import check_distillation
 from mmseg_ris_kd.analysis.step_cost import STUDENT_STEP, TEACHER_STEP
 from mmseg_ris_kd.apis import cli, inference_model, load_config
-from mmseg_ris_kd.engine.cost import count_parameters, median_seconds, peak_bytes
+from mmseg_ris_kd.engine.cost import EXPRESSION, count_parameters, median_seconds, peak_bytes
 from mmseg_ris_kd.models.losses import ChannelRelationLoss, CIRKDMiniBatchLoss
 from mmseg_ris_kd.structures import RISFeatures, TextFeatures
-
-EXPRESSION = 'the man in the red shirt on the left'
 
 
 def parse_args() -> argparse.Namespace:

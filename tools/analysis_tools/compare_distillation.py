@@ -1,4 +1,4 @@
-"""Train a teacher, the student alone and its distillations with the same budget over several seeds, and tabulate them.
+"""Train a teacher, then the student alone and its distillations, all on one budget, over several seeds; tabulate them.
 
 Every run has a work dir of its own: what is finished is not run again, what was interrupted is resumed, and what was
 run with other settings is an error.
@@ -112,11 +112,16 @@ class StudyRunner:
         """Whether a run need not be started.
 
         Raises:
-            ValueError: Its folder holds a run with other settings, or a given teacher is not tested on all splits.
+            ValueError: Its folder holds a run with other settings, or a given teacher is not tested on all splits or
+                under another protocol.
         """
         folder, metrics = self.folder(run), self.folder(run) / 'metrics.json'
         if folder == self.teacher:
-            tested = list(self.metrics(run)) if metrics.is_file() else []
+            report = json.loads(metrics.read_text()) if metrics.is_file() else dict(protocol='ours', metrics={})
+            if report['protocol'] != 'ours':
+                raise ValueError(f'--teacher {folder} was tested under protocol {report["protocol"]}, the students are '
+                                 'under ours: test it again, with --protocol ours')
+            tested = list(report['metrics'])
             missing = [split for split in self.study.splits if split not in tested]
             if missing:
                 raise ValueError(f'--teacher {folder} has no results of {missing}: test it first, with tools/test.py '
@@ -184,6 +189,8 @@ def write_results(out_dir: Path, rows: list[dict], searches: list[dict], study: 
     (out_dir / 'distillation.json').write_text(json.dumps(rows, indent=1) + '\n')
     notes = dict(commit=commit, command=f'`python {shlex.join(sys.argv)}`', teacher=f'`{study.teacher}`',
                  student=f'`{study.student}`')
+    if study.options:
+        notes['every student with'] = ', '.join(f'`{key}={value}`' for key, value in study.options.items())
     (out_dir / 'distillation.md').write_text(
         markdown_report(rows, searches, notes=notes, metric=study.metric, costs=study.costs))
     draw_figure(rows, out_dir / 'distillation.png', metric=study.metric)

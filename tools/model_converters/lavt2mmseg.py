@@ -25,18 +25,21 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('src', type=Path, help='published checkpoint')
     parser.add_argument('dst', type=Path, help='checkpoint to write')
     parser.add_argument('--allow-partial', action='store_true',
-                        help='write what converts, even if weights are missing or unknown')
+                        help='write what converts, even if weights are missing or unknown; of all that read '
+                        'checkpoints, only load_from takes such a file')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    if args.src.exists() and args.dst.exists() and args.src.samefile(args.dst):
+        raise ValueError(f'{args.dst} is the published checkpoint itself: give another DST')
     checkpoint = read_published(args.src)
     try:
         model = recognise(checkpoint)
+        converted = model.convert()
     except ValueError as error:
         raise ValueError(f'{args.src}: {error}') from None
-    converted = model.convert()
     for title, names in (('missing', converted.missing), ('unknown', converted.unknown)):
         for name in names:
             print(f'{title}: {name}')
@@ -49,7 +52,8 @@ def main() -> None:
     write(args.dst, converted.state_dict, dict(
         converted_from=args.src.name, kind=model.kind, architecture=model.architecture))
     values = sum(value.numel() for value in converted.state_dict.values())
-    print(f'{args.dst}: {len(converted.state_dict)} entries of a {model.kind}, {values / 1e6:.2f} M values\n'
+    bert = f' with a BERT of {model.bert_layers} layers' if model.bert_layers else ''
+    print(f'{args.dst}: {len(converted.state_dict)} entries of a {model.kind}{bert}, {values / 1e6:.2f} M values\n'
           f'{how_to_use(model, args)}')
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .entries import Conversion
-from .lavt import convert_lavt, lavt_state_dict
+from .lavt import BERT, bert_depth, convert_lavt, lavt_state_dict
 from .swin import convert_swin, swin_architecture
 
 
@@ -25,10 +25,12 @@ class PublishedModel:
         weights: All weights by their published names, BERT's under ``text_encoder.``.
         architecture: Options of ``LanguageAwareSwin`` that the weights tell. The number of fusion heads leaves no trace
             in them: it is here where the training's arguments were saved beside the weights and name it (``mha``).
+        bert_layers: Layers of BERT, 0 for ``'swin'``.
     """
     kind: str
     weights: dict[str, Tensor]
     architecture: dict
+    bert_layers: int
 
     def convert(self) -> Conversion:
         """Convert the weights to those of a ``ReferringSegmentor``, or of its backbone for ``'swin'``."""
@@ -52,15 +54,15 @@ def read_published(path: str | Path) -> dict:
         torch.serialization.add_safe_globals([argparse.Namespace])  # LAVT saves its arguments beside the weights
     try:
         # memory mapping reads each weight when it is converted, but the format before torch 1.6 has none
-        checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=_is_zip(path))
+        checkpoint = torch.load(str(path), map_location='cpu', weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:  # torch's own text advises to run the code
-        found = re.search(r'GLOBAL (\S+)', str(error))
+        found = re.search(r'(?:GLOBAL|Unsupported class) (\S+)', str(error))
         if not found:
             raise ValueError(f'{path} is no checkpoint of torch, or is cut off') from None
         raise ValueError(f'{path} holds an object {found.group(1)}, neither a tensor nor a plain container: reading it '
                          'could run code, so it is refused (with torch < 2.4 this happens to the arguments of a '
                          'training script, too: convert with a newer torch)') from None
-    except (EOFError, RuntimeError, OSError) as error:
+    except Exception as error:  # noqa: BLE001  torch raises anything, from EOFError to UnicodeDecodeError
         raise ValueError(f'{path} is no checkpoint of torch, or is cut off; repeat a download that was interrupted '
                          f'({_first_line(error)})') from None
     if not isinstance(checkpoint, dict):
@@ -81,8 +83,9 @@ def recognise(checkpoint: Mapping) -> PublishedModel:
     parts = {}
     for part in ('model', 'bert_model'):
         entries = checkpoint.get(part, {})
-        if not isinstance(entries, Mapping) or not all(isinstance(value, Tensor) for value in entries.values()):
-            raise ValueError(f'its entry {part!r} is not a dict of tensors')
+        if not isinstance(entries, Mapping) or not all(
+                isinstance(name, str) and isinstance(value, Tensor) for name, value in entries.items()):
+            raise ValueError(f'its entry {part!r} is not a dict of tensors by name')
         parts[part] = {name.removeprefix('module.'): value for name, value in entries.items()}
     model, bert = parts['model'], parts['bert_model']
     if 'backbone.patch_embed.proj.weight' in model:
@@ -97,10 +100,16 @@ def recognise(checkpoint: Mapping) -> PublishedModel:
         architecture = swin_architecture(model, prefix)
     except KeyError as error:
         raise ValueError(f'a {kind} without {error.args[0]}: another architecture, or a part of a checkpoint') from None
+    weights = lavt_state_dict(model, bert)
+    if kind != 'swin':
+        for part, name in (('BERT', BERT), ('decoder', 'classifier.'), ('fusion', 'backbone.layers.0.fusion.')):
+            if not any(key.startswith(name) for key in weights):
+                raise ValueError(f'a {kind} without its {part} ({name}*): another architecture, or a part of a '
+                                 'checkpoint')
     heads = getattr(checkpoint.get('args'), 'mha', None)
     if kind != 'swin' and isinstance(heads, str) and re.fullmatch(r'\d+(-\d+){3}', heads):
         architecture['fusion_heads'] = [int(number) for number in heads.split('-')]
-    return PublishedModel(kind, lavt_state_dict(model, bert), architecture)
+    return PublishedModel(kind, weights, architecture, 0 if kind == 'swin' else bert_depth(weights))
 
 
 def _is_zip(path: str | Path) -> bool:

@@ -44,12 +44,22 @@ def convert(published: Mapping[str, Tensor], entries: Iterable[Entry], *, ignore
         published: Published weights by name.
         entries: What the model consists of.
         ignored: Pattern of names that a model rebuilds or does not use: whole names must match.
+
+    Raises:
+        ValueError: A weight has not the dimensions that its name promises.
     """
     entries = list(entries)
     names = {entry.published for entry in entries}
+    state_dict = {}
+    for entry in entries:
+        if entry.published in published:
+            try:
+                state_dict[entry.name] = change_layout(published[entry.published], entry.layout)
+            except (RuntimeError, ValueError) as error:
+                shape = tuple(published[entry.published].shape)
+                raise ValueError(f'{entry.published} has the unexpected shape {shape}: {error}') from None
     return Conversion(
-        {entry.name: change_layout(published[entry.published], entry.layout)
-         for entry in entries if entry.published in published},
+        state_dict,
         sorted(names - set(published)),
         sorted(name for name in set(published) - names if not re.fullmatch(ignored, name)))
 

@@ -51,7 +51,12 @@ def lavt_entries(published: Mapping) -> Iterator[Entry]:
             for field in ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked'):
                 yield Entry(f'classifier.bn{published_suffix}.{field}', f'{ours}.bn.{field}')
     yield from weight_and_bias('classifier.conv1_1', 'decode_head.conv_seg')
-    yield from _bert_entries(count(published, r'text_encoder\.encoder\.layer\.(\d+)\.'))
+    yield from _bert_entries(bert_depth(published))
+
+
+def bert_depth(published: Mapping) -> int:
+    """Return the number of BERT's layers, by the names in ``published``."""
+    return count(published, r'text_encoder\.encoder\.layer\.(\d+)\.')
 
 
 def _fusion_entries(stage: int) -> Iterator[Entry]:

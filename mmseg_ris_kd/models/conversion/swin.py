@@ -8,8 +8,9 @@ from torch import Tensor
 
 from .entries import Conversion, Entry, convert, count, weight_and_bias
 
-# shift masks, which depend on the image size, and what classifies images
-IGNORED = r'layers\.\d+\.blocks\.\d+\.attn_mask|norm\.(weight|bias)|head\.(weight|bias)'
+# what a model of another window or image size computes anew, and what classifies images
+INDEX = 'relative_position_index'
+IGNORED = rf'layers\.\d+\.blocks\.\d+\.(attn_mask|attn\.{INDEX})|norm\.(weight|bias)|head\.(weight|bias)'
 NUM_STAGES = 4
 
 
@@ -20,10 +21,11 @@ def convert_swin(published: Mapping[str, Tensor]) -> Conversion:
         published: Its state dict.
 
     Returns:
-        Weights that ``LanguageAwareSwin`` or mmseg's ``SwinTransformer`` take as ``init_cfg``; the classifier is left
-        out.
+        Weights that ``LanguageAwareSwin`` or mmseg's ``SwinTransformer`` take as ``init_cfg``, of any window size; the
+        classifier is left out.
     """
-    return convert(published, swin_entries(published), ignored=IGNORED)
+    entries = [entry for entry in swin_entries(published) if not entry.published.endswith(INDEX)]
+    return convert(published, entries, ignored=IGNORED)
 
 
 def swin_entries(published: Mapping, prefix: str = '') -> Iterator[Entry]:
@@ -62,6 +64,8 @@ def swin_architecture(published: Mapping[str, Tensor], prefix: str = '') -> dict
     for stage in range(NUM_STAGES):
         name = f'{prefix}layers.{stage}.blocks.0.attn.relative_position_bias_table'
         table = published[name]  # (2 * window - 1)^2 x heads
+        if table.dim() != 2:
+            raise ValueError(f'{name} has shape {tuple(table.shape)} instead of ((2 * window - 1)^2, heads)')
         side = math.isqrt(table.shape[0])
         if side**2 != table.shape[0] or side % 2 == 0:
             raise ValueError(f'{name} has {table.shape[0]} rows, which is (2 * window - 1)^2 for no window size')
@@ -76,7 +80,7 @@ def swin_architecture(published: Mapping[str, Tensor], prefix: str = '') -> dict
 def _block_entries(theirs: str, ours: str) -> Iterator[Entry]:
     for name in ('norm1', 'norm2'):
         yield from weight_and_bias(f'{theirs}.{name}', f'{ours}.{name}')
-    for name in ('relative_position_bias_table', 'relative_position_index'):
+    for name in ('relative_position_bias_table', INDEX):
         yield Entry(f'{theirs}.attn.{name}', f'{ours}.attn.w_msa.{name}')
     for name in ('qkv', 'proj'):
         yield from weight_and_bias(f'{theirs}.attn.{name}', f'{ours}.attn.w_msa.{name}')

@@ -7,6 +7,8 @@ import pytest
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from PIL import Image
 
+from mmseg_ris_kd.apis import load_config
+
 TRAIN = [
     dict(type='LoadReferringImage'), dict(type='LoadReferringMask', overlap='sum'), dict(type='SampleExpression'),
     dict(type='Resize', scale=(480, 480), keep_ratio=False, backend='pillow'), dict(type='PackReferringInputs')
@@ -30,12 +32,11 @@ def real_record(shared_data, pipeline, **changes):
 @pytest.mark.parametrize('training', [True, False])
 def test_480_pixel_input_equals_that_of_lavt(shared_data, golden, training):
     described, arrays = golden
-    data = real_record(shared_data, TRAIN)
+    config = load_config('lavt_swin-b_bert_refcoco')
+    data = real_record(shared_data, config.train_dataloader.dataset.pipeline)
     raw = data['inputs']
     assert int(raw.long().sum()) == described['images']['40346']['lavt_resized_uint8_sum']
-    preprocessor = MODELS.build(dict(
-        type='SegDataPreProcessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True,
-        size=(480, 480)))
+    preprocessor = MODELS.build(config.model.data_preprocessor)
     inputs = preprocessor(dict(inputs=[raw], data_samples=[data['data_samples']]), training=training)['inputs'][0]
     np.testing.assert_allclose(inputs[:, ::16, ::16].numpy(), arrays['lavt/40346/image'], rtol=0, atol=1e-5)
     record = described['records']['lavt/40346/image']
@@ -45,7 +46,8 @@ def test_480_pixel_input_equals_that_of_lavt(shared_data, golden, training):
 
 def test_480_pixel_target_equals_that_of_lavt(shared_data, golden):
     described, arrays = golden
-    target = real_record(shared_data, TRAIN)['data_samples'].gt_sem_seg.data
+    pipeline = load_config('lavt_swin-b_bert_refcoco').train_dataloader.dataset.pipeline
+    target = real_record(shared_data, pipeline)['data_samples'].gt_sem_seg.data
     assert target.shape == (1, 480, 480)
     assert int(target.sum()) == described['images']['40346']['lavt_mask_sum_480']
     np.testing.assert_array_equal(target[0, ::16, ::16].numpy(), arrays['lavt/40346/mask'])

@@ -39,6 +39,7 @@ def test_equals_transformers_on_real_expressions(shared_data, tmp_path):
     path = shared_data / 'refer_boxes' / 'refcoco' / 'refs(unc).p'
     refs = pickle.loads(path.read_bytes())
     expressions = [sentence['raw'] for ref in refs for sentence in ref['sentences']][::7]
+    expressions += [' '.join(expressions[:n]) for n in (5, 9, 40)]  # longer than 20 tokens
     expressions += ["it's 2nd!", 'café 🙂 dog', 'ÄÖ日本', 'a [SEP] b']
     expected = BertTokenizerFast.from_pretrained(str(tmp_path))(
         expressions, padding='max_length', truncation=True, max_length=20, return_tensors='pt')
