@@ -176,6 +176,14 @@ def test_a_comparison_from_the_study_to_the_table(teacher_config, small_config, 
     assert 'kd-guided-off' in (work_dir / 'distillation.md').read_text() and (work_dir / 'distillation.png').is_file()
     again = run_tool(*common).stdout
     assert 'min left' not in again and '1 runs, 1 of them finished before' in again
+
+    unfinished = rows[-1]
+    value = f'loss_weight={unfinished["options"]["model.distill_losses.kd.loss_weight"]:g}'
+    (work_dir / 'kd-guided-off' / value / 'seed1' / 'metrics.json').unlink()
+    run_tool(*common, '--finished-only')
+    assert json.loads((work_dir / 'distillation.json').read_text()) == [
+        row for row in rows if (row['method'], row['seed']) != ('kd-guided-off', 1)]
+    assert 'not finished: kd-guided-off (1 of 2 seeds)' in (work_dir / 'distillation.md').read_text()
     other = run_tool(*common[:-1], 'train_cfg.max_epochs=2', check=False)
     assert other.returncode == 1 and 'holds a run with another options' in other.stderr
     missing = run_tool(*common, '--teacher', tmp_path / 'typo', check=False)

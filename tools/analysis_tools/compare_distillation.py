@@ -38,6 +38,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seeds', type=int, nargs='+', help='seeds instead of the study\'s')
     parser.add_argument('--only', nargs='+', metavar='NAME', help='these distillations of the study only')
     parser.add_argument('--jobs', type=int, default=1, help='runs at a time, for a GPU that has room (default: 1)')
+    parser.add_argument('--finished-only', action='store_true', help='train nothing: tabulate what is finished so far')
     parser.add_argument('--dry-run', action='store_true', help='list the runs that are known beforehand, and stop')
     parser.add_argument('--cfg-options', nargs='+', action=cli.KeyValueAction, metavar='KEY=VALUE', default={},
                         help='config overrides for every run, such as train_cfg.max_epochs=1 to try the study out')
@@ -52,7 +53,9 @@ def main() -> None:
         for run in runner.first_runs():
             print(f'{runner.folder(run)}: {run.config} seed {run.seed} {dict(run.options) or ""}')
         return
-    rows, searches = runner.run()
+    if not args.finished_only:
+        runner.run()
+    rows, searches = runner.results()
     out_dir = args.out_dir or args.work_dir
     write_results(out_dir, rows, searches, study)
     print((out_dir / 'distillation.md').read_text())
@@ -77,23 +80,35 @@ class StudyRunner:
                  if not method.search_values and method.value_of is None for run in study.final(name)]
         return [*study.baselines(), *searches, *plain]
 
-    def run(self) -> tuple[list[dict], list[dict]]:
-        """Return one row per (method, split, seed), and one per searched value."""
-        study = self.study
-        teacher, *students = study.baselines()
+    def run(self) -> None:
+        teacher, *first = self.first_runs()
         self.execute([teacher])
-        first = self.first_runs()
-        self.execute(first[1:])
-        chosen, searches = {}, []
-        for name, method in study.distillations.items():
-            scores = {value: self.metrics(run)[study.splits[0]][study.metric]
-                      for value, run in zip(method.search_values, study.search(name))}
-            searches += [dict(method=name, value=value, **{study.metric: score}) for value, score in scores.items()]
-            chosen[name] = max(scores, key=scores.get) if scores else None
-        final = [run for name, method in study.distillations.items()
-                 for run in study.final(name, chosen[method.value_of or name])]
-        self.execute([run for run in final if run not in first])
-        return [row for run in [teacher, *students, *final] for row in self.rows(run)], searches
+        self.execute(first)
+        self.execute([run for run in self.final_runs() if run not in first])
+
+    def results(self) -> tuple[list[dict], list[dict]]:
+        """Return one row per (method, split, seed), and one per searched value, of the runs that are finished."""
+        rows = [row for run in [*self.study.baselines(), *self.final_runs()] if self.is_finished(run)
+                for row in self.rows(run)]
+        return rows, [dict(method=name, value=value, **{self.study.metric: score})
+                      for name in self.study.distillations for value, score in self.search_scores(name).items()]
+
+    def search_scores(self, name: str) -> dict[float, float]:
+        """The metric of the finished runs of a search by their values."""
+        study = self.study
+        return {value: self.metrics(run)[study.splits[0]][study.metric]
+                for value, run in zip(study.distillations[name].search_values, study.search(name))
+                if self.is_finished(run)}
+
+    def final_runs(self) -> list[Run]:
+        """The runs of every distillation with its best value, but for those whose search has not begun."""
+        runs = []
+        for name, method in self.study.distillations.items():
+            searched = method.value_of or name
+            scores = self.search_scores(searched)
+            if scores or not self.study.distillations[searched].search_values:
+                runs += self.study.final(name, max(scores, key=scores.get) if scores else None)
+        return runs
 
     def folder(self, run: Run) -> Path:
         return self.teacher if run.method == 'teacher' and self.teacher else self.work_dir / run.folder
@@ -184,6 +199,8 @@ def call(log: Path, tool: str, *arguments: object) -> None:
 
 def write_results(out_dir: Path, rows: list[dict], searches: list[dict], study: Study) -> None:
     """Write ``distillation.json`` (one row per method, split and seed), ``.md`` and ``.png``."""
+    if not rows:
+        raise ValueError('none of the runs is finished: there is nothing to tabulate')
     out_dir.mkdir(parents=True, exist_ok=True)
     commit = ', '.join(sorted({row['commit'] for row in rows}))
     (out_dir / 'distillation.json').write_text(json.dumps(rows, indent=1) + '\n')
@@ -191,6 +208,11 @@ def write_results(out_dir: Path, rows: list[dict], searches: list[dict], study: 
                  student=f'`{study.student}`')
     if study.options:
         notes['every student with'] = ', '.join(f'`{key}={value}`' for key, value in study.options.items())
+    seeds = {name: {row['seed'] for row in rows if row['method'] == name} for name in ('student', *study.distillations)}
+    unfinished = [f'{name} ({len(done)} of {len(study.seeds)} seeds)' for name, done in seeds.items()
+                  if len(done) < len(study.seeds)]
+    if unfinished:
+        notes['not finished'] = ', '.join(unfinished)
     (out_dir / 'distillation.md').write_text(
         markdown_report(rows, searches, notes=notes, metric=study.metric, costs=study.costs))
     draw_figure(rows, out_dir / 'distillation.png', metric=study.metric)
