@@ -39,7 +39,10 @@ def _default_scope() -> None:
 
 @pytest.fixture(scope='session')
 def offline_model(tmp_path_factory):
-    """``offline_model(config.model)``: the same architecture, with random weights instead of those of downloads."""
+    """``offline_model(config.model)``: the same architecture, with random weights instead of those of downloads.
+
+    A second argument names another vocabulary than a made-up one.
+    """
     # as large as BERT's, with a few real words in it; RefShapes has its own
     bert = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'the', 'man', 'in', 'red', 'shirt']
     bert += [f'[unused{i}]' for i in range(30522 - len(bert))]
@@ -49,14 +52,14 @@ def offline_model(tmp_path_factory):
         vocab_files[name] = folder / f'{name}.txt'
         vocab_files[name].write_text('\n'.join(words) + '\n')
 
-    def offline(model: dict) -> dict:
+    def offline(model: dict, vocab_file: str | None = None) -> dict:
         model = copy.deepcopy(model)
         if 'student' in model:
-            return dict(model, student=offline(model['student']), teacher=offline(model['teacher']))
+            return dict(model, **{part: offline(model[part], vocab_file) for part in ('student', 'teacher')})
         model['backbone'].pop('init_cfg', None)
         text_encoder = model['text_encoder']
         own = 'refshapes' in (text_encoder.get('vocab_file') or '')
-        text_encoder['vocab_file'] = str(vocab_files['refshapes' if own else 'bert'])
+        text_encoder['vocab_file'] = str(vocab_file or vocab_files['refshapes' if own else 'bert'])
         pretrained = text_encoder.pop('pretrained', None)
         if pretrained:
             text_encoder['config'] = TEXT_CONFIGS[pretrained]

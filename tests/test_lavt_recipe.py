@@ -24,13 +24,10 @@ def config(request):
 
 
 @pytest.fixture(scope='module')
-def model_and_optimizer(shared_data):
+def model_and_optimizer(offline_model):
     init_default_scope('mmseg')
     config = load_config(CONFIGS[0])
-    config.model.backbone.init_cfg = None  # no download, the same architecture
-    config.model.text_encoder.update(
-        pretrained=None, config={}, vocab_file=str(shared_data / 'vocab' / 'bert-base-uncased-vocab.txt'))
-    model = MODELS.build(config.model)
+    model = MODELS.build(offline_model(config.model))
     return model, build_optim_wrapper(model, config.optim_wrapper).optimizer
 
 

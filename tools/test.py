@@ -7,7 +7,6 @@ import dataclasses
 import json
 import logging
 import math
-import os
 import os.path as osp
 from collections.abc import Sequence
 
@@ -19,6 +18,7 @@ from prettytable import PrettyTable
 
 import mmseg_ris_kd  # noqa: F401  registers the components
 from mmseg_ris_kd.apis import best_checkpoint, cli, inference_model, load_checkpoint_strictly, load_config
+from mmseg_ris_kd.engine.files import written_whole
 from mmseg_ris_kd.evaluation import PROTOCOLS, Protocol, get_protocol
 
 
@@ -48,15 +48,16 @@ def main() -> None:
     chosen = args.protocol or config.test_evaluator.get('protocol', 'ours')
     names = PROTOCOLS if chosen == 'all' else [chosen]
     protocols = {name: protocol_of(config.test_evaluator, name) for name in names}
+    several = len(protocols) > 1
     splits = args.split or [config.test_dataloader.dataset.split]
     results = {split: {} for split in splits}
     for split in splits:
         for together in passes(protocols):
-            scores = evaluate(config_for(config, args, split, together, splits=splits), checkpoint)
+            scores = evaluate(config_for(config, args, split, together, splits=splits, several=several), checkpoint)
             for name, protocol in together.items():
                 results[split][protocol.name] = {
                     key.split('/')[-1]: value for key, value in scores.items()
-                    if len(protocols) == 1 or key.startswith(f'{name}/')}
+                    if not several or key.startswith(f'{name}/')}
     if is_main_process():
         dataset = config.test_dataloader.dataset.type
         print(f'\n{osp.basename(checkpoint)}: {dataset}, protocol {chosen}\n{table(results)}')
@@ -75,9 +76,8 @@ def write_metrics(work_dir: str, results: dict[str, dict[str, dict[str, float]]]
     else:
         out = osp.join(work_dir, 'metrics.json')
         report.update(protocol=names[0], metrics={split: scores[names[0]] for split, scores in results.items()})
-    with open(f'{out}.part', 'w') as file:
-        json.dump(report, file, indent=2)
-    os.replace(f'{out}.part', out)  # whole or not there
+    with written_whole(out) as part:
+        part.write_text(json.dumps(report, indent=2))
     print(f'written to {out}')
 
 
@@ -105,14 +105,13 @@ def passes(protocols: dict[str, Protocol]) -> list[dict[str, Protocol]]:
 
 
 def config_for(config: Config, args: argparse.Namespace, split: str, together: dict[str, Protocol], *,
-               splits: Sequence[str]) -> Config:
+               splits: Sequence[str], several: bool) -> Config:
     """Return the config of one pass over one split.
 
     Metric, dataset and model are set up as the protocols ask, see docs/evaluation.md; where there are several splits or
     protocols, their files and folders have names of their own.
     """
     config = copy.deepcopy(config)
-    several = args.protocol == 'all'
     first = next(iter(together.values()))
     config.experiment_name = '_'.join([osp.splitext(osp.basename(config.filename))[0], split, *together])
     dataset = config.test_dataloader.dataset

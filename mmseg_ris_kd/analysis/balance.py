@@ -47,6 +47,7 @@ def measure_pulls(batches: Iterable[Mapping[str, Tensor]], parameters: Sequence[
         for entry, names in group_losses(losses).items():
             loss = sum(losses[name] for name in names)
             measured.setdefault(entry, []).append((loss.item(), gradient_norm(loss, parameters)))
+        del losses, loss  # and with them the graph, before a generator builds the next
     means = {entry: [fmean(column) for column in zip(*pairs)] for entry, pairs in measured.items()}
     _, own = means.pop(MASK, (0., 0.))
     if own == 0:

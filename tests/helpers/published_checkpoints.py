@@ -5,18 +5,17 @@ import torch
 
 from mmseg_ris_kd.models.conversion import lavt_entries, swin_entries
 
-DEPTHS, HEADS = (1, 1, 2, 1), (1, 2, 4, 8)
 
-
-def random_swin(prefix: str = '', *, window: int = 3, width: int = 4) -> dict:
+def random_swin(prefix: str = '', *, depths: tuple = (1, 1, 2, 1), heads: tuple = (1, 2, 4, 8), window: int = 3,
+                width: int = 4) -> dict:
     """A Swin Transformer; only what tells its size and how layouts change has the shape of a real one."""
-    names = [f'{prefix}layers.{i}.blocks.{depth - 1}.norm1.weight' for i, depth in enumerate(DEPTHS)]
+    names = [f'{prefix}layers.{i}.blocks.{depth - 1}.norm1.weight' for i, depth in enumerate(depths)]
     state = {entry.published: torch.randn(3) for entry in swin_entries(dict.fromkeys(names), prefix)}
     state[f'{prefix}patch_embed.proj.weight'] = torch.randn(width, 3, 4, 4)
-    for i, depth in enumerate(DEPTHS):
+    for i, depth in enumerate(depths):
         for j in range(depth):
             state[f'{prefix}layers.{i}.blocks.{j}.attn.relative_position_bias_table'] = torch.randn(
-                (2 * window - 1)**2, HEADS[i])
+                (2 * window - 1)**2, heads[i])
     for i in range(3):
         channels = width * 2**i
         state[f'{prefix}layers.{i}.downsample.reduction.weight'] = torch.randn(2 * channels, 4 * channels)

@@ -48,20 +48,17 @@ def full_size(request, shared_data, run_tool, tmp_path_factory):
     (folder / 'converted.pth').unlink()
 
 
-def offline(model: dict, shared_data: Path, **sizes) -> dict:
-    """Without downloads: random weights, and BERT's vocabulary from the shared data."""
-    model.backbone.init_cfg = None
-    vocab = str(shared_data / 'vocab' / 'bert-base-uncased-vocab.txt')
-    model.text_encoder.update(pretrained=None, config=sizes, vocab_file=vocab)
-    return model
+@pytest.fixture(scope='module')
+def vocab_file(shared_data) -> str:
+    return str(shared_data / 'vocab' / 'bert-base-uncased-vocab.txt')
 
 
-def test_logits_of_real_expressions_at_full_size(full_size, shared_data):
+def test_logits_of_real_expressions_at_full_size(full_size, shared_data, offline_model, vocab_file):
     """Ours from text and pixels against the reference, which gives the original's goldens (test_lavt_goldens.py)."""
     published, converted, said = full_size
     assert 'embed_dims=128' in said and 'window_size=12' in said and 'fusion_heads' in said
     config = load_config('lavt_swin-b_bert_refcoco')
-    model = MODELS.build(offline(config.model, shared_data)).eval()
+    model = MODELS.build(offline_model(config.model, vocab_file)).eval()
     load_checkpoint_strictly(model, converted)
     dataset = DATASETS.build(dict(config.test_dataloader.dataset, data_root=str(shared_data / 'refer'), split='testA'))
     items = [dataset[0], dataset[len(dataset) - 1]]
@@ -70,7 +67,7 @@ def test_logits_of_real_expressions_at_full_size(full_size, shared_data):
     assert len(set(expressions)) == 2
     with torch.no_grad():
         logits = model(data['inputs'], data['data_samples'], mode='tensor')
-        words, mask = bert_of(published, expressions, shared_data)
+        words, mask = bert_of(published, expressions, vocab_file)
         expected = lavt_logits(published['model'], data['inputs'], words, mask)
     assert logits.shape == (2, 2, 120, 120) and expected.std() > 0.05
     difference = (logits - expected).abs().max().item()
@@ -78,7 +75,7 @@ def test_logits_of_real_expressions_at_full_size(full_size, shared_data):
     assert difference < 1e-4 * expected.abs().max()
 
 
-def bert_of(published: dict, expressions: list, shared_data: Path) -> tuple:
+def bert_of(published: dict, expressions: list, vocab_file: str) -> tuple:
     """BERT and its tokenizer as transformers has them."""
     from transformers import BertConfig, BertModel, BertTokenizer
     prefix = '' if 'bert_model' in published else 'text_encoder.'
@@ -86,19 +83,16 @@ def bert_of(published: dict, expressions: list, shared_data: Path) -> tuple:
              if name.startswith(prefix)}
     bert = BertModel(BertConfig(), add_pooling_layer=False).eval()
     bert.load_state_dict(state)
-    tokenizer = BertTokenizer(str(shared_data / 'vocab' / 'bert-base-uncased-vocab.txt'))
+    tokenizer = BertTokenizer(vocab_file)
     tokens = tokenizer(expressions, padding='max_length', truncation=True, max_length=20, return_tensors='pt')
     ids, mask = tokens['input_ids'], tokens['attention_mask']
     return bert(ids, attention_mask=mask).last_hidden_state, mask
 
 
-def test_the_converted_teacher_drops_into_a_distillation_by_path(full_size, shared_data):
+def test_the_converted_teacher_drops_into_a_distillation_by_path(full_size, offline_model):
     published, converted, _ = full_size
     config = load_config('cmkd_swinb_to_r18_refcoco', {'model.teacher_ckpt': str(converted)})
-    offline(config.model.teacher, shared_data)
-    offline(config.model.student, shared_data, hidden_size=256, num_hidden_layers=4, num_attention_heads=4,
-            intermediate_size=1024)
-    distiller = MODELS.build(config.model)
+    distiller = MODELS.build(offline_model(config.model))
     distiller.init_weights()
     weights = distiller.teacher.model.state_dict()
     for name, value in torch.load(converted, weights_only=True, mmap=True)['state_dict'].items():

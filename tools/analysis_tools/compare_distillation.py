@@ -81,6 +81,7 @@ class StudyRunner:
         return [*study.baselines(), *searches, *plain]
 
     def run(self) -> None:
+        """Train and test what is not finished."""
         teacher, *first = self.first_runs()
         self.execute([teacher])
         self.execute(first)

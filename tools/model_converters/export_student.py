@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ from mmseg_ris_kd.apis import (
     student_options,
 )
 from mmseg_ris_kd.engine.cost import count_macs, count_parameters
+from mmseg_ris_kd.engine.files import written_whole
 
 EXPRESSIONS = ['the man in the red shirt', 'left']
 
@@ -50,15 +50,10 @@ def main() -> None:
     if args.student_config:
         config = load_config(args.student_config, student_options(args.cfg_options))
     alone = MODELS.build(inference_model(config.model)).eval()
-    args.dst.parent.mkdir(parents=True, exist_ok=True)
-    part = args.dst.with_name(f'{args.dst.name}.part')  # takes the name of DST when it has proved right
-    try:
+    with written_whole(args.dst) as part:  # which takes the name of DST when it has proved right
         save(part, distiller.student, path, args.student_config)
         load_checkpoint_strictly(alone, part)
         print(proof(distiller, alone))
-        os.replace(part, args.dst)
-    finally:
-        part.unlink(missing_ok=True)
     print(f'{args.dst} loads strictly into {args.student_config or "the student of " + args.config}')
 
 

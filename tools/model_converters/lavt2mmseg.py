@@ -7,12 +7,12 @@ A LAVT becomes a checkpoint of the models of ``configs/lavt``, for ``tools/test.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
 
 from mmseg_ris_kd.apis import cli
+from mmseg_ris_kd.engine.files import written_whole
 from mmseg_ris_kd.models.conversion import PublishedModel, read_published, recognise
 
 
@@ -40,7 +40,8 @@ def main() -> None:
         converted = model.convert()
     except ValueError as error:
         raise ValueError(f'{args.src}: {error}') from None
-    for title, names in (('missing', converted.missing), ('unknown', converted.unknown)):
+    for title, names in (('left out', converted.left_out), ('missing', converted.missing),
+                         ('unknown', converted.unknown)):
         for name in names:
             print(f'{title}: {name}')
     if (converted.missing or converted.unknown) and not args.allow_partial:
@@ -49,23 +50,13 @@ def main() -> None:
                          '(--allow-partial writes what converts)')
     if not converted.state_dict:
         raise ValueError(f'{args.src}: none of its weights converts')
-    write(args.dst, converted.state_dict, dict(
-        converted_from=args.src.name, kind=model.kind, architecture=model.architecture))
+    meta = dict(converted_from=args.src.name, kind=model.kind, architecture=model.architecture)
+    with written_whole(args.dst) as part:
+        torch.save(dict(meta=meta, state_dict=converted.state_dict), part)
     values = sum(value.numel() for value in converted.state_dict.values())
     bert = f' with a BERT of {model.bert_layers} layers' if model.bert_layers else ''
     print(f'{args.dst}: {len(converted.state_dict)} entries of a {model.kind}{bert}, {values / 1e6:.2f} M values\n'
           f'{how_to_use(model, args)}')
-
-
-def write(path: Path, state_dict: dict, meta: dict) -> None:
-    """Write a checkpoint: whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part')
-    try:
-        torch.save(dict(meta=meta, state_dict=state_dict), part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def how_to_use(model: PublishedModel, args: argparse.Namespace) -> str:

@@ -31,10 +31,12 @@ class Conversion(NamedTuple):
         state_dict: Weights under the names of this package's module.
         missing: Published names that the model needs and the checkpoint lacks.
         unknown: Names in the checkpoint that have no place in the model.
+        left_out: Names that the model knowingly does without, such as those of a classifier.
     """
     state_dict: dict[str, Tensor]
     missing: list[str]
     unknown: list[str]
+    left_out: list[str]
 
 
 def convert(published: Mapping[str, Tensor], entries: Iterable[Entry], *, ignored: str = '(?!)') -> Conversion:
@@ -50,6 +52,7 @@ def convert(published: Mapping[str, Tensor], entries: Iterable[Entry], *, ignore
     """
     entries = list(entries)
     names = {entry.published for entry in entries}
+    others = set(published) - names
     state_dict = {}
     for entry in entries:
         if entry.published in published:
@@ -61,7 +64,8 @@ def convert(published: Mapping[str, Tensor], entries: Iterable[Entry], *, ignore
     return Conversion(
         state_dict,
         sorted(names - set(published)),
-        sorted(name for name in set(published) - names if not re.fullmatch(ignored, name)))
+        sorted(name for name in others if not re.fullmatch(ignored, name)),
+        sorted(name for name in others if re.fullmatch(ignored, name)))
 
 
 def weight_and_bias(published: str, name: str, layout: str = 'same') -> Iterator[Entry]:

@@ -32,13 +32,18 @@ def test_classifier_and_shift_masks_are_left_out():
     more = {name: torch.ones(1) for name in ('head.weight', 'norm.bias', 'layers.2.blocks.1.attn_mask')}
     converted = convert_swin({**state, **more})
     assert set(converted.state_dict) == names and not converted.missing and not converted.unknown
+    assert set(more) < set(converted.left_out)  # and the position indices
     assert convert_swin({**state, 'norm9.weight': torch.ones(1)}).unknown == ['norm9.weight']
 
 
-def test_what_converts_is_the_whole_backbone():
-    state = random_swin(window=7, width=8)
+@pytest.mark.parametrize('depths, heads, window', [
+    ((2, 2, 6, 2), (3, 6, 12, 24), 7), ((2, 2, 18, 2), (3, 6, 12, 24), 7), ((2, 2, 18, 2), (4, 8, 16, 32), 12),
+    ((2, 2, 18, 2), (6, 12, 24, 48), 12)], ids=['tiny', 'small', 'base', 'large'])
+def test_what_converts_is_the_whole_backbone(depths, heads, window):
+    """The published sizes, but for two channels per head."""
+    state = random_swin(depths=depths, heads=heads, window=window, width=2 * heads[0])
     size = swin_architecture(state)
-    assert size == dict(embed_dims=8, depths=[1, 1, 2, 1], num_heads=[1, 2, 4, 8], window_size=7)
+    assert size == dict(embed_dims=2 * heads[0], depths=list(depths), num_heads=list(heads), window_size=window)
     backbone = LanguageAwareSwin(text_channels=16, **size)
     own = {name for name in backbone.state_dict()
            if not name.startswith(backbone.not_pretrained) and not name.endswith('relative_position_index')}

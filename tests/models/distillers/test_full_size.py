@@ -16,13 +16,9 @@ from mmseg_ris_kd.models.pretrained import inference_model
 
 
 @pytest.mark.slow
-def test_one_step_of_swinb_to_r18(shared_data, tmp_path, capsys):
+def test_one_step_of_swinb_to_r18(shared_data, offline_model, tmp_path, capsys):
     config = load_config('cmkd_swinb_to_r18_refcoco')
-    vocab = str(shared_data / 'vocab' / 'bert-base-uncased-vocab.txt')
-    bert_mini = dict(hidden_size=256, num_hidden_layers=4, num_attention_heads=4, intermediate_size=1024)
-    for model, sizes in ((config.model.student, bert_mini), (config.model.teacher, {})):
-        model.backbone.init_cfg = None  # no hub: random weights of the same size
-        model.text_encoder.update(pretrained=None, config=sizes, vocab_file=vocab)
+    config.model = offline_model(config.model, str(shared_data / 'vocab' / 'bert-base-uncased-vocab.txt'))
     config.model.update(teacher_ckpt=None, allow_random_teacher=True)
     dataset = DATASETS.build(dict(config.train_dataloader.dataset, data_root=str(shared_data / 'refer'), split='testA'))
     distiller = MODELS.build(config.model)
