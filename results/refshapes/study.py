@@ -2,6 +2,8 @@
 # Every method has the same two tries with the first seed, weights with which its gradient is a half and one and a half
 # times that of the student's own loss (tools/analysis_tools/balance_distillation.py measures it); the one that is
 # better on val is trained with the other seeds.
+# Terms of CMKD by themselves have a weight that pulls as strongly as the whole does at its chosen one (half as strongly
+# as the student's own loss); what changes the whole keeps the chosen one.
 teacher = 'r18-slim_gru_refshapes'
 student = 'r18-nano_gru_refshapes'
 seeds = (0, 1, 2)
@@ -20,7 +22,7 @@ def searched(name, balanced, loss=None):
 def ablation(**options):
     return dict(
         config='cmkd_r18-slim_to_r18-nano_refshapes',
-        value_of='cmkd',
+        value_of=None if 'loss_weight' in options else 'cmkd',
         options={f'model.distill_losses.cmkd.{key}': value for key, value in options.items()})
 
 
@@ -36,10 +38,10 @@ distillations = {
     'cirkd': searched('cirkd', 0.35),
     'mgd': searched('mgd', 0.011),
     'fitnet': searched('fitnet', 6.0),
-    'cmkd-pixel-word': ablation(channel=None),
-    'cmkd-channel': ablation(pixel_word=None),
-    'cmkd-first-order': ablation(channel=None, **{'pixel_word.high_order': 0.}),
-    'cmkd-high-order': ablation(channel=None, **{'pixel_word.first_order': 0.}),
+    'cmkd-pixel-word': ablation(channel=None, loss_weight=0.83),
+    'cmkd-channel': ablation(pixel_word=None, loss_weight=0.93),
+    'cmkd-first-order': ablation(channel=None, loss_weight=0.84, **{'pixel_word.high_order': 0.}),
+    'cmkd-high-order': ablation(channel=None, loss_weight=9.8, **{'pixel_word.first_order': 0.}),
     'cmkd-not-guided': ablation(**{'channel.guided': False}),
     'cmkd-deep-stages': ablation(**{'pixel_word.stages': (2, 3), 'channel.stages': (2, 3)}),
     'cmkd-shallow-stages': ablation(**{'pixel_word.stages': (0, 1), 'channel.stages': (0, 1)}),
