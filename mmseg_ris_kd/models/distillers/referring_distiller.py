@@ -15,6 +15,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from ...engine.checkpoint import best_checkpoint, load_checkpoint_strictly
+from ..losses import DistillationLoss
 from ..pretrained import inference_model
 from ..segmentors.referring_segmentor import expressions_of
 from .preprocessor import DistillationPreprocessor
@@ -39,9 +40,11 @@ class ReferringDistiller(BaseModel):
         teacher_size: (height, width) in pixels that the teacher's inputs are resized to; None: the student's size.
         allow_random_teacher: Whether ``teacher_ckpt`` may be None: the teacher then keeps its initial weights, which
             teaches nothing and is meant for trying things out.
+        init_cfg: mmengine's initialization of the distiller; a student has its own.
 
     Raises:
         ValueError: There is no teacher checkpoint and no leave to go without one.
+        TypeError: ``distill_losses`` is no dict, or one of them is no ``DistillationLoss``.
     """
 
     def __init__(self,
@@ -66,7 +69,7 @@ class ReferringDistiller(BaseModel):
         self.student = student_model
         with torch.random.fork_rng(devices=[]):  # the student starts from the weights that it has alone
             self.distill_losses = nn.ModuleDict(
-                {name: MODELS.build(loss) for name, loss in distill_losses.items() if loss is not None})
+                {name: _build_loss(name, loss) for name, loss in distill_losses.items() if loss is not None})
             for loss in self.distill_losses.values():
                 loss.connect(self.student.decode_head.feature_channels, _feature_channels(teacher))
         self.teacher_config = teacher
@@ -94,6 +97,10 @@ class ReferringDistiller(BaseModel):
             self._teacher.apply(
                 lambda tensor: tensor.to(like.device, like.dtype if tensor.is_floating_point() else None))
         return self._teacher
+
+    def share_teacher(self, other: ReferringDistiller) -> None:
+        """Learn from the teacher of another distiller, which must have the same config, instead of loading it anew."""
+        self._teacher = other.teacher
 
     def _load_teacher(self) -> nn.Module:
         if self.teacher_ckpt is None:
@@ -146,6 +153,14 @@ class ReferringDistiller(BaseModel):
         if self._teacher is not None:
             self._teacher.apply(fn)
         return super()._apply(fn, *args)
+
+
+def _build_loss(name: str, config: dict) -> DistillationLoss:
+    loss = MODELS.build(config)
+    if not isinstance(loss, DistillationLoss):
+        raise TypeError(f'model.distill_losses.{name} is a {type(loss).__name__}, which compares no two records: '
+                        'derive it from DistillationLoss or FeatureLoss (docs/distillation.md)')
+    return loss
 
 
 @contextmanager

@@ -20,7 +20,11 @@ class AttentionTransferLoss(FeatureLoss):
 
     - [0]: Paying More Attention to Attention, ICLR 2017, https://arxiv.org/abs/1612.03928
 
-    Args: see ``FeatureLoss``.
+    Args:
+        feature: Which field of the record: ``'visual'``, ``'fused'`` or ``'decoded'``.
+        stages: Positions in the record's tuple, 0 being the shallowest (stride 4).
+        loss_weight: Weight of the loss.
+        schedule: Config of a ``WeightSchedule``.
     """
 
     term = 'attention_transfer'

@@ -29,7 +29,8 @@ class ChannelRelationLoss(FeatureLoss):
     - [0]: Channel Attention-Guided Cross-Modal Knowledge Distillation for Referring Image Segmentation,
       https://arxiv.org/abs/2604.16806
     - [1]: Dual Attention Network for Scene Segmentation, CVPR 2019, https://arxiv.org/abs/1809.02983
-    - [2]: Exploring Inter-Channel Correlation for Diversity-preserved Knowledge Distillation, ICCV 2021
+    - [2]: Exploring Inter-Channel Correlation for Diversity-preserved Knowledge Distillation, ICCV 2021,
+      https://arxiv.org/abs/2202.03680
 
     Args:
         feature: Which field of the record: ``'fused'``, ``'decoded'`` or ``'visual'``.

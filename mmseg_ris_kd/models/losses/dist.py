@@ -15,8 +15,8 @@ class DISTLoss(FeatureLoss):
     With p = softmax(z / tau) as a table of N P pixels by C classes and Pearson's correlation rho:
 
     .. math::
-        \beta \cdot \underset{\text{rows}}{\mathrm{mean}} (1 - \rho(p^T, p^S))
-        + \gamma \cdot \underset{\text{columns}}{\mathrm{mean}} (1 - \rho(p^T, p^S))
+        \tau^2 \left( \beta \cdot \underset{\text{rows}}{\mathrm{mean}} (1 - \rho(p^T, p^S))
+        + \gamma \cdot \underset{\text{columns}}{\mathrm{mean}} (1 - \rho(p^T, p^S)) \right)
 
     The rows are the inter-class relation, the columns the intra-class relation. **A binary mask has a degenerate
     inter-class relation**: two classes give rows (1 - p, p), whose correlation is +1 or -1 and has no gradient, and a
@@ -49,10 +49,10 @@ class DISTLoss(FeatureLoss):
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
         if student.shape[1] <= 2:
             tables = (_table(foreground_logit(logits).div(self.tau).sigmoid()) for logits in (student, teacher))
-            return self.gamma * intra_class_distance(*tables)
+            return self.tau**2 * self.gamma * intra_class_distance(*tables)
         student, teacher = (_table(logits.div(self.tau).softmax(dim=1)) for logits in (student, teacher))
-        return (self.beta * inter_class_distance(student, teacher)
-                + self.gamma * intra_class_distance(student, teacher))
+        return self.tau**2 * (self.beta * inter_class_distance(student, teacher)
+                              + self.gamma * intra_class_distance(student, teacher))
 
 
 def inter_class_distance(student: Tensor, teacher: Tensor) -> Tensor:

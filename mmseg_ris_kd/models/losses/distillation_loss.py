@@ -69,7 +69,8 @@ class FeatureLoss(DistillationLoss):
     """Base of the losses that compare one feature of student and teacher stage by stage; mean over the stages.
 
     The student's feature is resized to the teacher's grid where they differ (bilinear). A subclass that compares
-    channel by channel sets ``adapts``: then ``ChannelAdapters`` map the student's channels to the teacher's.
+    channel by channel sets ``adapts``: then ``ChannelAdapters`` map the student's channels to the teacher's. ``term``
+    is its name in logs.
 
     Args:
         feature: Which field of the record: ``'visual'``, ``'fused'``, ``'decoded'`` or ``'logits'``.
@@ -81,7 +82,7 @@ class FeatureLoss(DistillationLoss):
         ValueError: ``feature`` is unknown, ``stages`` is empty or repeats itself.
     """
 
-    term: str  # name of the loss in logs
+    term = 'feature'
     adapts = False
 
     def __init__(self,
@@ -99,7 +100,10 @@ class FeatureLoss(DistillationLoss):
 
     def connect(self, student: Channels, teacher: Channels) -> None:
         if self.adapts:
-            self.adapters = ChannelAdapters(self.stages, student[self.feature], teacher[self.feature])
+            try:
+                self.adapters = ChannelAdapters(self.stages, student[self.feature], teacher[self.feature])
+            except ValueError as error:
+                raise ValueError(f'{type(self).__name__} on {self.feature!r}: {error}') from None
 
     def terms(self, student: RISFeatures, teacher: RISFeatures) -> dict[str, Tensor]:
         return {self.term: torch.stack([self.compare(*pair) for pair in self.pairs(student, teacher)]).mean()}
@@ -136,9 +140,9 @@ def require_connected(loss: DistillationLoss) -> None:
 
 
 def check_stages(stages: Sequence[int], loss: nn.Module) -> tuple[int, ...]:
-    """Return ``stages`` as a tuple; raise a ``ValueError`` if it is empty, negative or repeats itself."""
-    stages = tuple(stages)
-    if not stages or len(set(stages)) < len(stages) or min(stages) < 0:
+    """Return ``stages`` as a tuple; raise a ``ValueError`` if it is none, empty, negative or repeats itself."""
+    stages = tuple(stages) if isinstance(stages, Sequence) else stages
+    if not isinstance(stages, tuple) or not stages or len(set(stages)) < len(stages) or min(stages) < 0:
         raise ValueError(f'{type(loss).__name__}: stages must be different positions, counted from 0 (the shallowest), '
                          f'but got {stages}')
     return stages

@@ -16,7 +16,11 @@ class FitNetLoss(FeatureLoss):
 
     - [0]: FitNets: Hints for Thin Deep Nets, ICLR 2015, https://arxiv.org/abs/1412.6550
 
-    Args: see ``FeatureLoss``.
+    Args:
+        feature: Which field of the record: ``'visual'``, ``'fused'`` or ``'decoded'``.
+        stages: Positions in the record's tuple, 0 being the shallowest (stride 4).
+        loss_weight: Weight of the loss.
+        schedule: Config of a ``WeightSchedule``.
     """
 
     term = 'fitnet'

@@ -18,9 +18,14 @@ class ICKDLoss(FeatureLoss):
 
     with x a feature as a C x P matrix. The usual weight is 2.5.
 
-    - [0]: Exploring Inter-Channel Correlation for Diversity-preserved Knowledge Distillation, ICCV 2021
+    - [0]: Exploring Inter-Channel Correlation for Diversity-preserved Knowledge Distillation, ICCV 2021,
+      https://arxiv.org/abs/2202.03680
 
-    Args: see ``FeatureLoss``.
+    Args:
+        feature: Which field of the record: ``'visual'``, ``'fused'`` or ``'decoded'``.
+        stages: Positions in the record's tuple, 0 being the shallowest (stride 4).
+        loss_weight: Weight of the loss.
+        schedule: Config of a ``WeightSchedule``.
     """
 
     term = 'ickd'

@@ -23,9 +23,17 @@ class IFVDLoss(FeatureLoss):
     The classes are those of the target mask, nearest neighbour at the feature's size. An image may show one class only.
     Usual weights are 20 to 200.
 
-    - [0]: Intra-class Feature Variation Distillation for Semantic Segmentation, ECCV 2020
+    - [0]: Intra-class Feature Variation Distillation for Semantic Segmentation, ECCV 2020,
+      https://www.ecva.net/papers/eccv_2020/papers_ECCV/html/230_ECCV_2020_paper.php
 
-    Args: see ``FeatureLoss``.
+    Args:
+        feature: Which field of the record: ``'visual'``, ``'fused'`` or ``'decoded'``.
+        stages: Positions in the record's tuple, 0 being the shallowest (stride 4).
+        loss_weight: Weight of the loss.
+        schedule: Config of a ``WeightSchedule``.
+
+    Raises:
+        ValueError: When called: the student's record holds no target masks.
     """
 
     term = 'ifvd'

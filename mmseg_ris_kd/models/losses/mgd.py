@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...structures import RISFeatures
-from .distillation_loss import Channels, FeatureLoss
+from .distillation_loss import Channels, FeatureLoss, require_connected
 
 
 @MODELS.register_module()
@@ -30,6 +30,9 @@ class MGDLoss(FeatureLoss):
         stages: Positions in the record's tuple, 0 being the shallowest.
         loss_weight: Weight of the loss.
         schedule: Config of a ``WeightSchedule``.
+
+    Raises:
+        ValueError: ``mask_ratio`` is no share.
     """
 
     term = 'mgd'
@@ -51,6 +54,7 @@ class MGDLoss(FeatureLoss):
                 nn.Conv2d(width, width, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(width, width, 3, padding=1)))
 
     def terms(self, student: RISFeatures, teacher: RISFeatures) -> dict[str, Tensor]:
+        require_connected(self)
         losses = [
             self.compare(generator(self._mask(ours)), theirs)
             for generator, (ours, theirs) in zip(self.generators, self.pairs(student, teacher))

@@ -12,9 +12,9 @@ def align_words(student: Tensor, student_text: TextFeatures, teacher: Tensor,
                 teacher_text: TextFeatures) -> tuple[Tensor, Tensor, Tensor]:
     """Bring two attentions to the same columns.
 
-    Equal tokenizations are compared token by token, special tokens included. Otherwise the attention of a word's tokens
-    is summed, special tokens are left out, and so are words that either model cut off: what remains of a row need not
-    sum to one.
+    An expression that both models cut into the same tokens is compared token by token, special tokens included. For any
+    other, the attention of a word's tokens is summed, special tokens are left out, and so are words that either model
+    cut off: what remains of a row need not sum to one. What happens to an expression does not depend on the others.
 
     Args:
         student: Attention of the student with shape (B, P, L_S).
@@ -27,8 +27,12 @@ def align_words(student: Tensor, student_text: TextFeatures, teacher: Tensor,
     """
     ids, other_ids = student_text.word_ids, teacher_text.word_ids
     mask, other_mask = student_text.mask.bool(), teacher_text.mask.bool()
-    if ids.shape == other_ids.shape and torch.equal(ids, other_ids) and torch.equal(mask, other_mask):
-        return student, teacher, mask
+    if ids.shape == other_ids.shape:
+        same = ((ids == other_ids) & (mask == other_mask)).all(dim=1, keepdim=True)  # B x 1
+        if same.all():
+            return student, teacher, mask
+        positions = torch.arange(ids.shape[1], device=ids.device)  # a token as a word of its own
+        ids, other_ids = ids.where(~same, positions), other_ids.where(~same, positions)
     words = max(ids.shape[1], other_ids.shape[1])  # a word has at least one token
     student, present = sum_into_words(student, ids, mask, words)
     teacher, other_present = sum_into_words(teacher, other_ids, other_mask, words)

@@ -118,12 +118,14 @@ def test_misuse_is_explained(make, wide_teacher):
         MODELS.build(dict(type='FitNetLoss', feature='fuse'))
     with pytest.raises(ValueError, match='stages must be different positions'):
         MODELS.build(dict(type='FitNetLoss', stages=(0, 0)))
+    with pytest.raises(ValueError, match='FitNetLoss: stages must be different positions.* got 2'):
+        MODELS.build(dict(type='FitNetLoss', stages=2))
     with pytest.raises(ValueError, match='loss_weight must not be negative'):
         MODELS.build(dict(type='FitNetLoss', loss_weight=-1.))
     for name in ('FitNetLoss', 'ChannelWordRelationLoss'):
         with pytest.raises(RuntimeError, match=f'{name} maps channels: call connect'):
             MODELS.build(dict(type=name))(make(seed=1), wide_teacher)
-    with pytest.raises(ValueError, match='the student hands out 4, of'):
+    with pytest.raises(ValueError, match="FitNetLoss on 'fused': .* the student hands out 4, of"):
         build(dict(type='FitNetLoss', stages=(4, )), make)
     with pytest.raises(ValueError, match="stage 0 of 'fused', but the student has 0"):
         build(dict(type='AttentionTransferLoss'), make)(replace(make(seed=1), fused=()), wide_teacher)

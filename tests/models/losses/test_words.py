@@ -44,3 +44,18 @@ def test_the_same_length_is_not_the_same_tokens():
     torch.testing.assert_close(ours[0, :, 1], a[0, :, 1] + a[0, :, 2])
     torch.testing.assert_close(theirs[0, :, 0], a[0, :, 0] + a[0, :, 1])
     assert mask.tolist() == [[True, True, False], [True, True, True]]
+
+
+def test_an_expression_does_not_depend_on_the_others():
+    """Two expressions that both models cut alike, one that they cut in another way and one that is longer for one."""
+    ours = [([-1, 0, 1, -1, -1], 4), ([-1, 0, 0, 1, -1], 5), ([-1, 0, 1, 2, -1], 5), ([-1, 0, -1, -1, -1], 3)]
+    theirs = [([-1, 0, 1, -1, -1], 4), ([-1, 0, 1, 1, -1], 5), ([-1, 0, 1, -1, -1], 4), ([-1, 0, -1, -1, -1], 3)]
+    a, b = torch.rand(4, 3, 5), torch.rand(4, 3, 5)
+    together = align_words(a, text(*zip(*ours)), b, text(*zip(*theirs)))
+    for i in range(4):
+        alone = align_words(a[i:i + 1], text(*zip(ours[i])), b[i:i + 1], text(*zip(theirs[i])))
+        mask = together[2][i]
+        assert torch.equal(mask, alone[2][0])
+        for x, y in zip(together[:2], alone[:2]):
+            torch.testing.assert_close(x[i][:, mask], y[0][:, mask])
+    assert together[2].sum(dim=1).tolist() == [4, 2, 2, 3]
