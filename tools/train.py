@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -39,6 +40,8 @@ def main() -> None:
         enable_amp(config)
     if args.resume or config.get('resume'):
         choose_checkpoint(config, args.resume)
+    else:
+        check_work_dir(config)
     init_default_scope(config.get('default_scope', 'mmseg'))
     DATASETS.build(config.train_dataloader.dataset)  # absent data is reported before weights are fetched
     runner = Runner.from_cfg(config)
@@ -55,6 +58,15 @@ def choose_checkpoint(config: Config, wanted: str | None) -> None:
     config.load_from, config.resume = checkpoint, checkpoint is not None
     if checkpoint is None:
         print(f'No checkpoint in {config.work_dir} to resume from: training starts at the beginning.')
+
+
+def check_work_dir(config: Config) -> None:
+    """Raise a ``ValueError`` if the work dir holds checkpoints, but configs of other names (mmengine dumps them)."""
+    folder, own = Path(config.work_dir), Path(config.filename).name
+    trained = sorted(path.name for path in folder.glob('*.py'))
+    if trained and own not in trained and any(any(folder.glob(f'{name}_*.pth')) for name in ('epoch', 'iter', 'best')):
+        raise ValueError(f'--work-dir {folder} holds checkpoints of {", ".join(trained)}, not of {own}, and the best '
+                         'one would be looked for among all of them: give another --work-dir, or move that one away')
 
 
 def enable_amp(config: Config) -> None:

@@ -97,6 +97,8 @@ def prepare_launch(config: Config, args: argparse.Namespace) -> None:
     config.launcher = args.launcher
     if args.work_dir is not None:
         config.work_dir = args.work_dir
+    if os.path.isfile(config.work_dir):
+        raise NotADirectoryError(f'--work-dir {config.work_dir} is a file: name a folder for logs and checkpoints')
     set_data_root(config, args.data_root)
     if args.launcher == 'none' or torch.cuda.is_available():
         return

@@ -1,33 +1,19 @@
-"""Find a config by path or by name, and refuse overrides that nothing reads."""
+"""Find a config by path or by name."""
 from __future__ import annotations
 
 import difflib
-import inspect
 import os.path as osp
-from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.runner import Runner, set_random_seed
-from mmseg.registry import LOOPS
-from torch.utils.data import DataLoader
+
+from .overrides import KNOWN_KEYS, check_component, check_override
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # what the wheel carries (an editable install links it to the checkout), or a checkout that is not installed; this
 # order, since another package may have left a folder 'configs' in site-packages
 CONFIG_FOLDERS = (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs')
-# top-level keys that mmengine, mmseg's tools and ours read; Runner names most of them
-KNOWN_KEYS = (*inspect.signature(Runner.__init__).parameters, 'sync_bn', 'find_unused_parameters', 'model_wrapper_cfg',
-              'custom_imports', 'runner_type')
-# sections without a ``type`` whose keys are the arguments of a function
-ARGUMENTS = {
-    'randomness': set_random_seed,
-    'train_dataloader': DataLoader.__init__,
-    'val_dataloader': DataLoader.__init__,
-    'test_dataloader': DataLoader.__init__,
-}
-LOOP_SECTIONS = ('train_cfg', 'val_cfg', 'test_cfg')
 
 
 def find_config(name: str) -> Path:
@@ -76,8 +62,9 @@ def load_config(name: str, options: dict | None = None) -> Config:
 
     Raises:
         FileNotFoundError: There is no such config.
-        ValueError: A key is misspelt: an override names a section that the config does not have, or the config holds
-            a top-level key that nothing reads and that resembles one that is read.
+        ValueError: A key is misspelt: an override names a section that the config does not have, or a component or
+            argument that the model does not, or the config holds a top-level key that nothing reads and that
+            resembles one that is read.
     """
     path = find_config(name)
     try:
@@ -87,8 +74,10 @@ def load_config(name: str, options: dict | None = None) -> Config:
     _check_top_level_keys(config, path)
     if options:
         for key in options:
-            _check_override(config, key, path)
+            check_override(config, key, path)
         config.merge_from_dict(options)
+        for key in options:
+            check_component(config, key, path)
     config.setdefault('work_dir', osp.join('work_dirs', path.stem))
     return config
 
@@ -105,51 +94,3 @@ def student_options(options: dict | None) -> dict:
     """Return those overrides of a distillation that concern its student, as the student's own config has them."""
     prefix = 'model.student.'
     return {f'model.{key[len(prefix):]}': value for key, value in (options or {}).items() if key.startswith(prefix)}
-
-
-def _check_override(config: Config, key: str, path: Path) -> None:
-    """Every part of a dotted key must exist, up to the arguments of a component, which the component checks itself."""
-    node, parts = config, key.split('.')
-    if parts[0] not in KNOWN_KEYS:
-        hint = '--data-root sets it for every dataset' if key == 'data_root' else _suggestion(parts[0], KNOWN_KEYS, [])
-        raise ValueError(f'--cfg-options {key}: nothing reads {parts[0]!r} after the config is loaded; {hint}')
-    for i, part in enumerate(parts):
-        where = '.'.join(parts[:i])
-        if isinstance(node, (list, tuple)):
-            if not part.isdigit() or int(part) >= len(node):
-                raise ValueError(f'--cfg-options {key}: {where!r} is a list of {len(node)} items, so {part!r} must be '
-                                 f'an index below that (config {path})')
-            node = node[int(part)]
-            continue
-        if not hasattr(node, 'keys'):
-            return  # replaces a plain value by a dict: the reader of that value checks it
-        if part not in node:
-            readable = _arguments(node, where)
-            # a component checks its arguments when it is built, those that are dicts as well
-            component = any('type' in _entry(config, parts[:j]) for j in range(1, i + 1))
-            unchecked = component and not (readable and where in LOOP_SECTIONS)
-            if i == 0 or unchecked or part in readable or where == 'default_hooks':
-                return
-            raise ValueError(f'--cfg-options {key}: the config {path} has no {part!r} in {where!r}; '
-                             f'{_suggestion(part, {*node, *readable}, parts[:i])}')
-        node = node[part]
-
-
-def _entry(config: Config, parts: list[str]) -> object:
-    for part in parts:
-        config = config[int(part)] if isinstance(config, (list, tuple)) else config[part]
-    return config
-
-
-def _arguments(node: dict, where: str) -> list[str]:
-    """Names that a section without a ``type``, or a loop, can hold beside those it has; empty if that is not known."""
-    reader = LOOPS.get(node.get('type', '')) if where in LOOP_SECTIONS else ARGUMENTS.get(where)
-    parameters = inspect.signature(reader).parameters.values() if reader else ()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return []
-    return [parameter.name for parameter in parameters if parameter.name not in ('self', 'runner', 'dataloader')]
-
-
-def _suggestion(part: str, choices: Iterable[str], parents: list[str]) -> str:
-    close = difflib.get_close_matches(part, sorted(choices), n=1)
-    return f'did you mean {".".join([*parents, close[0]])!r}?' if close else f'there are {sorted(choices)}'

@@ -48,27 +48,38 @@ def read_checkpoint(path: str | Path) -> dict:
 def check_state_dict(model: nn.Module, checkpoint: dict, path: str | Path) -> None:
     """Raise a ``ValueError`` that says how a checkpoint differs from ``model``, if it does."""
     model = getattr(model, 'module', model)
-    given, wanted = weights_for(model, checkpoint), model.state_dict()
+    given = weights_for(model, checkpoint)
+    differences = state_dict_differences(model, given)
+    if not differences:
+        _check_fusion_heads(model, checkpoint, path)
+        return
+    meta = checkpoint.get('meta', {})
+    name = meta.get('experiment_name')
+    trained = f' (experiment {name})' if name else ''
+    if hasattr(model, 'student') and not state_dict_differences(model.student, given):
+        raise ValueError(f'{path}: this is a student trained alone{trained} or exported, not a distillation: give the '
+                         'checkpoint that the distillation wrote')
+    lines = [f'{path} is a checkpoint of another model:', *differences]
+    if 'converted_from' in meta:
+        lines.append(f'  it was converted from {meta["converted_from"]}, a {meta["kind"]} with {meta["architecture"]}')
+    lines.append(f'use the config it was trained with{trained}, or the checkpoint that belongs to this config')
+    raise ValueError('\n'.join(lines))
+
+
+def state_dict_differences(model: nn.Module, given: dict) -> list[str]:
+    """Return lines that say which weights of ``given`` are missing, unknown or of another shape than the model's."""
+    wanted = model.state_dict()
     missing = [key for key in wanted if key not in given]
     unknown = [key for key in given if key not in wanted]
     reshaped = [f'{key} {tuple(getattr(given[key], "shape", ()))} instead of {tuple(wanted[key].shape)}'
                 for key in wanted
                 if key in given and getattr(given[key], 'shape', None) != wanted[key].shape]
-    if not (missing or unknown or reshaped):
-        _check_fusion_heads(model, checkpoint, path)
-        return
-    lines = [f'{path} is a checkpoint of another model:']
+    lines = []
     for title, keys in (('missing', missing), ('not in the model', unknown), ('of another shape', reshaped)):
         if keys:
             more = f' and {len(keys) - 3} more' if len(keys) > 3 else ''
             lines.append(f'  {len(keys)} {title}: ' + ', '.join(keys[:3]) + more)
-    meta = checkpoint.get('meta', {})
-    if 'converted_from' in meta:
-        lines.append(f'  it was converted from {meta["converted_from"]}, a {meta["kind"]} with {meta["architecture"]}')
-    name = meta.get('experiment_name')
-    lines.append(f'use the config it was trained with{f" (experiment {name})" if name else ""}, or the checkpoint that '
-                 'belongs to this config')
-    raise ValueError('\n'.join(lines))
+    return lines
 
 
 def _check_fusion_heads(model: nn.Module, checkpoint: dict, path: str | Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 import pytest
 
 from mmseg_ris_kd.apis import find_config, list_configs, load_config
+from mmseg_ris_kd.apis.overrides import LOSS_SECTIONS, check_component
+from mmseg_ris_kd.models.losses import CMKDLoss, CWDLoss
 
 NAME = 'r18_bert-mini_refcoco'
 
@@ -38,6 +40,47 @@ def test_work_dir_follows_the_name(tmp_path):
 def test_a_component_checks_its_own_arguments_those_that_are_dicts_as_well():
     config = load_config('cmkd_swinb_to_r18_refcoco', {'model.distill_losses.cmkd.channel.stages': (2, 3)})
     assert config.model.distill_losses.cmkd.channel.stages == (2, 3)
+
+
+def test_overrides_that_the_model_reads():
+    load_config('cmkd_swinb_to_r18_refcoco', {
+        'model.distill_losses.cmkd.channel_word.tau': 0.2,  # a term that the config does not have
+        'model.distill_losses.cmkd.schedule.warm_up': 0.1,
+        'model.distill_losses.cwd.type': 'CWDLoss',
+        'model.distill_losses.cwd.loss_weight': 3.,
+        'model.student.backbone.with_cp': True,  # an argument that the config does not mention
+        'model.student.backbone.norm_cfg.requires_grad': False,  # read by mmcv, not by the norm
+        'model.student.backbone.init_cfg': None,
+        'model.student.decode_head.loss_decode.0.loss_weight': 2.,
+        'model.teacher_size': (96, 96),
+    })
+    config = load_config('cmkd_swinb_to_r18_refcoco', {
+        'model.distill_losses._delete_': True,
+        'model.distill_losses.cwd.type': 'CWDLoss',
+        'model.teacher.backbone.init_cfg.type': 'Xavier',  # of another registry
+    })
+    assert list(config.model.distill_losses) == ['cwd']
+
+
+@pytest.mark.parametrize('name', ['cmkd_swinb_to_r18_refcoco', 'mobilenetv3_bert-mini_refcoco'])
+def test_whatever_a_config_holds_can_be_overridden(name):
+    config = load_config(name)
+
+    def keys(node, prefix):
+        items = node.items() if hasattr(node, 'keys') else enumerate(node) if isinstance(node, list) else ()
+        return [prefix, *(key for name, child in items for key in keys(child, f'{prefix}.{name}'))]
+
+    for key in keys(config.model, 'model'):
+        check_component(config, key, 'here')
+
+
+def test_sections_of_a_loss_hold_the_arguments_of_what_it_builds():
+    for (loss, section), reader in LOSS_SECTIONS.items():
+        if loss is CMKDLoss:
+            built, = CMKDLoss(**dict(dict(pixel_word=None, channel=None), **{section: {}})).losses
+        else:
+            built = getattr(CWDLoss(**{section: dict(end=0.5)}), section)
+        assert type(built) is reader
 
 
 def test_overrides_are_merged():

@@ -47,6 +47,17 @@ def test_another_model_is_an_error_and_nothing_is_loaded(tmp_path, other, messag
     assert all(torch.equal(model.state_dict()[key], value) for key, value in before.items())
 
 
+def test_a_student_alone_is_no_distillation(tmp_path):
+    distiller = nn.Module()
+    distiller.student = network()
+    load_checkpoint_strictly(distiller, save(tmp_path / 'distilled.pth', distiller))
+    path = save(tmp_path / 'alone.pth', network(), experiment_name='nano')
+    with pytest.raises(ValueError, match='alone.pth: this is a student trained alone .experiment nano.*distillation'):
+        load_checkpoint_strictly(distiller, path)
+    with pytest.raises(ValueError, match='another model'):
+        load_checkpoint_strictly(distiller, save(tmp_path / 'other.pth', network(8)))
+
+
 def test_missing_and_damaged_files(tmp_path):
     with pytest.raises(FileNotFoundError, match='no checkpoint.*nowhere.pth'):
         load_checkpoint_strictly(network(), tmp_path / 'nowhere.pth')

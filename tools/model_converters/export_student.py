@@ -19,6 +19,7 @@ from mmseg_ris_kd.apis import (
     load_checkpoint_strictly,
     load_config,
     read_checkpoint,
+    state_dict_differences,
     student_options,
 )
 from mmseg_ris_kd.engine.cost import count_macs, count_parameters
@@ -50,6 +51,11 @@ def main() -> None:
     if args.student_config:
         config = load_config(args.student_config, student_options(args.cfg_options))
     alone = MODELS.build(inference_model(config.model)).eval()
+    different = state_dict_differences(alone, distiller.student.state_dict())
+    if different:
+        raise ValueError('\n'.join([f'--student-config {args.student_config} is another model than the student of '
+                                    f'{args.config}:', *different, 'name the config of that student, or leave '
+                                    '--student-config out']))
     with written_whole(args.dst) as part:  # which takes the name of DST when it has proved right
         save(part, distiller.student, path, args.student_config)
         load_checkpoint_strictly(alone, part)
