@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os.path as osp
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from mmengine.config import Config
 
 from .step_cost import StepCosts, read_costs
+
+METRIC = re.compile(r'mIoU|oIoU|Pr@0\.[5-9]')
 
 
 @dataclass(frozen=True)
@@ -119,17 +122,7 @@ def load_study(path: str | Path, *, seeds: Sequence[int] | None = None, only: Se
     if not Path(path).is_file():
         raise FileNotFoundError(f'no study file {str(path)!r}')
     entries = Config.fromfile(str(path)).to_dict()
-    missing = [key for key in ('teacher', 'student', 'seeds', 'distillations') if key not in entries]
-    if missing:
-        raise ValueError(f'study {path} lacks {missing}')
-    known = Distillation.__dataclass_fields__
-    for name, method in entries['distillations'].items():
-        if set(method) - set(known) or 'config' not in method:
-            raise ValueError(f'study {path}: distillations[{name!r}] needs config and may have {sorted(known)}, but '
-                             f'has {sorted(method)}')
-    methods = {name: Distillation(**{key: tuple(value) if isinstance(value, list) else value
-                                     for key, value in method.items()})
-               for name, method in entries['distillations'].items()}
+    methods = _checked_distillations(_check_entries(entries, path), path)
     unknown = [name for name in [*(only or ()), *(m.value_of for m in methods.values() if m.value_of)]
                if name not in methods]
     if unknown:
@@ -146,3 +139,37 @@ def load_study(path: str | Path, *, seeds: Sequence[int] | None = None, only: Se
         options['splits'] = tuple(entries['splits'])
     return Study(entries['teacher'], entries['student'], methods, tuple(seeds or entries['seeds']), costs=costs,
                  **options)
+
+
+def _check_entries(entries: dict, path: str | Path) -> dict:
+    """Refuse entries that are missing, unknown or of the wrong kind; return those of the distillations."""
+    required, optional = ('teacher', 'student', 'seeds', 'distillations'), ('splits', 'metric', 'options', 'cost')
+    missing = [key for key in required if key not in entries]
+    if missing:
+        raise ValueError(f'study {path} lacks {missing}')
+    unknown = [key for key in entries if key not in required + optional]
+    if unknown:
+        raise ValueError(f'study {path} has the unknown entries {unknown}; it may have {[*required, *optional]}')
+    for key in ('seeds', 'splits'):
+        if key in entries and (not isinstance(entries[key], (list, tuple)) or not entries[key]):
+            raise ValueError(f'study {path}: {key} must be a tuple with at least one item, but is {entries[key]!r}')
+    if not METRIC.fullmatch(entries.get('metric', 'mIoU')):
+        raise ValueError(f'study {path}: metric must be mIoU, oIoU or Pr@0.5 to Pr@0.9, but is {entries["metric"]!r}')
+    return entries['distillations']
+
+
+def _checked_distillations(entries: dict[str, dict], path: str | Path) -> dict[str, Distillation]:
+    known = Distillation.__dataclass_fields__
+    for name, method in entries.items():
+        where = f'study {path}: distillations[{name!r}]'
+        if name in ('teacher', 'student'):
+            raise ValueError(f'{where} needs another name, the baselines are called so')
+        if set(method) - set(known) or 'config' not in method:
+            raise ValueError(f'{where} needs config and may have {sorted(known)}, but has {sorted(method)}')
+        if bool(method.get('search_key')) != bool(method.get('search_values')):
+            raise ValueError(f'{where} needs search_key and search_values, or neither')
+        if not all(isinstance(value, (int, float)) for value in method.get('search_values', ())):
+            raise ValueError(f'{where}: search_values must be numbers, but are {method["search_values"]}')
+    return {name: Distillation(**{key: tuple(value) if isinstance(value, list) else value
+                                  for key, value in method.items()})
+            for name, method in entries.items()}

@@ -70,7 +70,7 @@ def test_costs_are_those_of_configs_without_options(path):
     assert load_study(path).costs is None
     folder = path.parent / 'cost'
     folder.mkdir()
-    step = dict(seconds=1., bytes=8, parameters=5)
+    step = dict(seconds=1., bytes=8, resident_bytes=4, parameters=5)
     (folder / 'cpu.json').write_text(json.dumps(dict(
         size=96, batch_size=2, device='CPU', torch='2.1',
         steps={name: step for name in ('student alone', 'teacher forward', 'cwd')})))
@@ -86,6 +86,12 @@ def test_costs_are_those_of_configs_without_options(path):
     (('teacher', 'techer'), r"lacks \['teacher'\]"),
     (("value_of='cwd'", "value_of='cdw'"), r"no distillation \['cdw'\]"),
     (('search_key', 'search_kye'), 'search_kye'),
+    (('seeds = (3, 4)', 'seeds = (3, 4)\noptoins = dict(a=1)'), r"unknown entries \['optoins'\]"),
+    (('seeds = (3, 4)', 'seeds = 3'), 'seeds must be a tuple with at least one item, but is 3'),
+    (('seeds = (3, 4)', "seeds = (3, 4)\nmetric = 'miou'"), "metric must be mIoU, .* but is 'miou'"),
+    ((", search_values=(1., 10.)", ''), r"distillations\['cwd'\] needs search_key and search_values, or neither"),
+    (("'plain'", "'student'"), r"distillations\['student'\] needs another name"),
+    (('(1., 10.)', "('a', 'b')"), 'search_values must be numbers'),
 ])
 def test_mistakes_are_named(path, change, message):
     path.write_text(STUDY.replace(*change))

@@ -1,0 +1,125 @@
+"""The order of a study's runs and what is remembered of them, with tools that train nothing."""
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from mmseg_ris_kd.analysis import StudyRunner, load_study
+from mmseg_ris_kd.analysis.study_runner import settings_digest
+
+CONFIG = """
+model = dict(type='Nothing', weight=1.)
+train_dataloader = dict(batch_size=2)
+train_cfg = dict(max_epochs=1)
+"""
+DISTILLATION = "_base_ = 'small.py'\nmodel = dict(teacher_ckpt=None)\n"
+STUDY = """
+teacher, student = '{0}/big.py', '{0}/small.py'
+seeds = (0, 1)
+splits = ('val', )
+distillations = dict(
+    kd=dict(config='{0}/kd.py', search_key='model.weight', search_values=(1, 2)),
+    ablation=dict(config='{0}/kd.py', value_of='kd', options={{'model.without': True}}),
+)
+"""
+TRAIN = """
+import sys
+from pathlib import Path
+folder = Path(sys.argv[sys.argv.index('--work-dir') + 1])
+if (folder / 'fail').exists():
+    sys.exit('out of coffee')
+(folder / 'trained').write_text(' '.join(sys.argv))
+"""
+TEST = """  # what is trained with weight 2 is the best, the ablation the worst
+import json, sys
+from pathlib import Path
+folder = Path(sys.argv[sys.argv.index('--work-dir') + 1])
+score = 50 * ('model.weight=2' in sys.argv) - 7 * ('model.without=True' in sys.argv)
+metrics = {split: dict(mIoU=score) for split in sys.argv[sys.argv.index('--split') + 1:]}
+(folder / 'metrics.json').write_text(json.dumps(dict(protocol='ours', metrics=metrics)))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, text in {'big.py': CONFIG, 'small.py': CONFIG, 'kd.py': DISTILLATION, 'train.py': TRAIN, 'test.py': TEST,
+                       'study.py': STUDY.format(tmp_path)}.items():
+        (tmp_path / name).write_text(text)
+    teacher = tmp_path / 'teacher'
+    teacher.mkdir()
+    torch.save(dict(meta=dict(seed=7)), teacher / 'epoch_1.pth')
+    (teacher / 'metrics.json').write_text(json.dumps(dict(protocol='ours', metrics=dict(val=dict(mIoU=90)))))
+    return tmp_path
+
+
+@pytest.fixture
+def runner(folder):
+    def make():
+        return StudyRunner(load_study(folder / 'study.py'), folder / 'runs', tools=folder, teacher=folder / 'teacher',
+                           jobs=2)
+    return make
+
+
+def test_the_best_value_is_taken_to_the_other_seeds_and_to_the_ablations(runner, folder):
+    runner().run()
+    rows, searches = runner().results()
+    assert [(row['method'], row['seed'], row['mIoU']) for row in rows] == [
+        ('teacher', 7, 90), ('student', 0, 0), ('student', 1, 0), ('kd', 0, 50), ('kd', 1, 50),
+        ('ablation', 0, 43), ('ablation', 1, 43)]
+    assert searches == [dict(method='kd', value=1, mIoU=0), dict(method='kd', value=2, mIoU=50)]
+    assert not (folder / 'runs/kd/weight=1/seed1').exists()
+    assert f'model.teacher_ckpt={folder}/teacher' in (folder / 'runs/kd/weight=2/seed1/trained').read_text()
+
+
+def test_what_is_finished_is_not_run_again_but_a_new_split_is_tested(runner, folder):
+    runner().run()
+    before = {path: path.stat().st_mtime_ns for path in folder.glob('runs/**/trained')}
+    assert len(before) == 7
+    runner().run()
+    assert before == {path: path.stat().st_mtime_ns for path in folder.glob('runs/**/trained')}
+    study = folder / 'study.py'
+    study.write_text(study.read_text().replace("('val', )", "('val', 'testA')"))
+    with pytest.raises(ValueError, match=r"teacher has no results of \['testA'\]: test it first"):
+        runner().check()
+    (folder / 'teacher/metrics.json').write_text(json.dumps(dict(
+        protocol='ours', metrics=dict(val=dict(mIoU=90), testA=dict(mIoU=90)))))
+    runner().run()
+    assert {row['split'] for row in runner().results()[0] if row['method'] == 'kd'} == {'val', 'testA'}
+
+
+def test_another_config_or_teacher_is_an_error(runner, folder):
+    runner().run()
+    small = folder / 'small.py'
+    small.write_text(CONFIG.replace('batch_size=2', 'batch_size=4'))
+    settings_digest.cache_clear()
+    with pytest.raises(ValueError, match='seed0 holds a run with another settings '):
+        runner().results()
+    small.write_text(CONFIG)
+    settings_digest.cache_clear()
+    torch.save(dict(meta=dict(seed=8)), folder / 'teacher/epoch_1.pth')
+    with pytest.raises(ValueError, match=r'kd/weight=1/seed0 holds a run with another teacher '):
+        runner().results()
+
+
+def test_a_failure_shows_the_log_and_is_resumed(runner, folder):
+    failing = folder / 'runs/student/seed1'
+    failing.mkdir(parents=True)
+    (failing / 'fail').touch()
+    with pytest.raises(ValueError, match='(?s)train.py.*failed, see .*train.log:\nout of coffee'):
+        runner().run()
+    (failing / 'fail').unlink()
+    record = json.loads((failing / 'run.json').read_text())
+    (failing / 'run.json').write_text(json.dumps(dict(record, commit='older')))
+    runner().run()
+    record = json.loads((failing / 'run.json').read_text())
+    assert record['commit'] == 'older, then unknown (no git)' and record['environment'].startswith('torch ')
+
+
+def test_every_config_is_checked_before_anything_is_trained(runner, folder):
+    study = folder / 'study.py'
+    study.write_text(study.read_text().replace('model.without', 'train_cgf.without'))
+    with pytest.raises(ValueError, match='train_cgf'):
+        runner().check()
+    assert not (folder / 'runs').exists()
