@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .step_cost import StepCost, StepCosts
 
-COST_COLUMNS = ('params (M)', 'step time', 'step memory')
+COST_COLUMNS = ('params (M)', 'step time', 'memory')
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ def markdown_report(rows: Sequence[dict], searches: Sequence[dict], *, notes: Ma
         cells = [_cell(summaries.get((method, split))) for split in splits]
         lines.append(_line(method, *cells, *(_cost_cells(costs.methods.get(method)) if costs else ())))
     if costs:
-        lines += ['', 'Parameters at inference; time and peak memory of a training step, the teacher\'s forward pass '
-                  f'included, as multiples of the student\'s alone, from {costs.source}.']
+        lines += ['', 'Parameters at inference; time of a training step and peak memory of training, the teacher\'s '
+                  f'forward pass and weights included, as multiples of the student\'s alone, from {costs.source}.']
     if searches:
         lines += ['', f'## The search, {metric} on {splits[0]}', '',
                   f'The best value of each method is in its row above: {splits[0]} has served for the choice.', '',

@@ -16,7 +16,7 @@ class StepCost:
     Args:
         parameters: Parameters at inference.
         time: Time of a training step over that of the student alone; None for the teacher, which is not trained here.
-        memory: Peak memory of a training step over that of the student alone, or None.
+        memory: Peak memory of training over that of the student alone, the teacher's weights included, or None.
     """
     parameters: int
     time: float | None = None
@@ -33,6 +33,11 @@ class StepCosts:
     """
     methods: dict[str, StepCost]
     source: str
+
+
+def memory_of(step: Mapping[str, float]) -> float:
+    """Bytes that a step of the benchmark needs at its peak: what stays between steps, and what the step adds."""
+    return step['resident_bytes'] + step['bytes']
 
 
 def read_costs(path: str | Path, configs: Mapping[str, str]) -> StepCosts:
@@ -54,7 +59,7 @@ def read_costs(path: str | Path, configs: Mapping[str, str]) -> StepCosts:
         report = json.loads(path.read_text())
         steps, alone = report['steps'], report['steps'][STUDENT_STEP]
         measured = {method: StepCost(step['parameters'], step['seconds'] / alone['seconds'],
-                                     step['bytes'] / alone['bytes'])
+                                     memory_of(step) / memory_of(alone))
                     for method, step in ((method, steps.get(Path(config).stem)) for method, config in configs.items())
                     if step is not None}
         baselines = dict(teacher=StepCost(steps[TEACHER_STEP]['parameters']),

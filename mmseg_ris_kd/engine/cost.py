@@ -4,7 +4,7 @@ from __future__ import annotations
 import statistics
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
@@ -65,6 +65,14 @@ def peak_bytes(step: Callable[[], object], *, device: str) -> int:
     with _LiveTensors() as live:
         step()
     return live.peak
+
+
+def resident_bytes(modules: Iterable[nn.Module], optimizer: torch.optim.Optimizer | None = None) -> int:
+    """Return the bytes that stay between steps: parameters and buffers of ``modules``, and the optimizer's state."""
+    tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+    tensors += [leaf for leaf in tree_leaves(optimizer.state_dict()['state'] if optimizer else {})
+                if isinstance(leaf, torch.Tensor)]
+    return sum({tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}.values())
 
 
 class _LiveTensors(TorchDispatchMode):

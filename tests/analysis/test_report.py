@@ -37,7 +37,7 @@ def test_table():
 def test_costs():
     costs = StepCosts(dict(teacher=StepCost(2_345_678), student=StepCost(124_000, 1., 1.)), '`cost.json`: a CPU')
     lines = markdown_report(rows(), [], notes={}, costs=costs).splitlines()
-    assert '| method | val | testA | params (M) | step time | step memory |' in lines
+    assert '| method | val | testA | params (M) | step time | memory |' in lines
     assert '| --- | ---: | ---: | ---: | ---: | ---: |' in lines
     assert '| teacher | 80.00 | - | 2.35 | - | - |' in lines
     assert '| student | 61.00 ± 1.41 | 50.00 ± 0.00 | 0.12 | 1.00 | 1.00 |' in lines

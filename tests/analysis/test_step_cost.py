@@ -10,9 +10,9 @@ from mmseg_ris_kd.analysis.step_cost import StepCost, read_costs
 @pytest.fixture
 def path(tmp_path):
     steps = {
-        'student alone': dict(seconds=0.2, bytes=100, parameters=10, train_only_parameters=0),
-        'teacher forward': dict(seconds=0.1, bytes=50, parameters=70, train_only_parameters=0),
-        'cmkd_a_to_b': dict(seconds=0.5, bytes=150, parameters=10, train_only_parameters=3),
+        'student alone': dict(seconds=0.2, bytes=80, resident_bytes=20, parameters=10, train_only_parameters=0),
+        'teacher forward': dict(seconds=0.1, bytes=30, resident_bytes=70, parameters=70, train_only_parameters=0),
+        'cmkd_a_to_b': dict(seconds=0.5, bytes=110, resident_bytes=40, parameters=10, train_only_parameters=3),
     }
     path = tmp_path / 'cost.json'
     path.write_text(json.dumps(dict(size=96, batch_size=32, device='CPU, 2 threads', torch='2.1', steps=steps)))

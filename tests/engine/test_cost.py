@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmseg_ris_kd.engine.cost import count_macs, count_parameters, median_seconds, peak_bytes
+from mmseg_ris_kd.engine.cost import count_macs, count_parameters, median_seconds, peak_bytes, resident_bytes
 
 
 def test_macs_and_parameters():
@@ -45,3 +45,15 @@ def test_backward_needs_what_forward_saved():
         alone = peak_bytes(lambda: layers(inputs), device='cpu')
     trained = peak_bytes(lambda: layers(inputs).sum().backward(), device='cpu')
     assert alone == pytest.approx(3 * 2**20, rel=0.05) and trained > 9 * 2**20  # eight saved outputs
+
+
+def test_what_stays_between_steps():
+    """110 weights, running statistics of 10 channels and their count; AdamW adds two moments and a count per tensor."""
+    model = torch.nn.Sequential(torch.nn.Linear(10, 10), torch.nn.BatchNorm1d(10, affine=False))
+    weights = 110 * 4
+    buffers = 20 * 4 + 8
+    optimizer = torch.optim.AdamW(model.parameters())
+    assert resident_bytes([model], optimizer) == resident_bytes([model]) == weights + buffers
+    model(torch.rand(4, 10)).sum().backward()
+    optimizer.step()
+    assert resident_bytes([model, model], optimizer) == 3 * weights + buffers + 2 * 4

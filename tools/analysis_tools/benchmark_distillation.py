@@ -1,17 +1,22 @@
 """Time and memory of training steps: student alone, teacher forward, and the student distilled with each loss.
 
-All of them in one process, taken in turn, on random images: what counts are the ratios.
+All of them in one process, taken in turn, on random images: what counts are the ratios. Memory is what stays between
+steps (weights, optimizer state, the teacher's weights) and what a step needs at most beyond that (activations,
+gradients).
 """
 from __future__ import annotations
 
 import argparse
 import copy
 import json
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
@@ -22,9 +27,10 @@ from torch import nn
 
 import mmseg_ris_kd  # noqa: F401  registers the components
 from mmseg_ris_kd.analysis.observation import check_distillation
-from mmseg_ris_kd.analysis.step_cost import STUDENT_STEP, TEACHER_STEP
+from mmseg_ris_kd.analysis.step_cost import STUDENT_STEP, TEACHER_STEP, memory_of
+from mmseg_ris_kd.analysis.study_runner import commit_of
 from mmseg_ris_kd.apis import cli, inference_model, load_config
-from mmseg_ris_kd.engine.cost import EXPRESSION, count_parameters, median_seconds, peak_bytes
+from mmseg_ris_kd.engine.cost import EXPRESSION, count_parameters, median_seconds, peak_bytes, resident_bytes
 from mmseg_ris_kd.models.losses import ChannelRelationLoss, CIRKDMiniBatchLoss
 from mmseg_ris_kd.structures import RISFeatures, TextFeatures
 
@@ -48,13 +54,14 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cli.quiet_known_warnings()
+    MMLogger.get_instance('benchmark', log_level='WARNING')  # not how every weight was initialized
     init_default_scope('mmseg')
     configs = {Path(name).stem: load_config(name, args.cfg_options) for name in args.configs}
     check_configs(configs)
     distillers = {name: build(config).to(args.device).train() for name, config in configs.items()}
     first, distiller = next(iter(configs.values())), next(iter(distillers.values()))
-    for other in distillers.values():  # one teacher for all
-        other._teacher = distiller.teacher
+    for other in distillers.values():
+        other.share_teacher(distiller)
     data = batch(args.batch_size, args.size)
     alone = copy.deepcopy(distiller.student)
     prepared = distiller.data_preprocessor(copy.deepcopy(data), True)
@@ -64,13 +71,18 @@ def main() -> None:
         TEACHER_STEP: lambda: distiller.teacher(teacher_inputs, [EXPRESSION] * args.batch_size),
         **{name: training_step(model, configs[name], data) for name, model in distillers.items()},
     }
-    report = dict(size=args.size, batch_size=args.batch_size, device=device_name(args.device), torch=torch.__version__,
-                  steps=measure(steps, args), relations=measure(relation_steps(distiller, args), args))
+    modules = {STUDENT_STEP: [alone], TEACHER_STEP: [distiller.teacher.model],
+               **{name: [model, distiller.teacher.model] for name, model in distillers.items()}}
+    report = dict(
+        command=f'python {shlex.join(sys.argv)}', commit=commit_of(Path(__file__).parent), size=args.size,
+        batch_size=args.batch_size, device=device_name(args.device), torch=torch.__version__,
+        steps=measure(steps, args), relations=measure(relation_steps(distiller, args), args))
     models = {name: model.student for name, model in distillers.items()}
     models.update({STUDENT_STEP: alone, TEACHER_STEP: distiller.teacher.model})
     for name, values in report['steps'].items():
         adapters = count_parameters(distillers[name].distill_losses) if name in distillers else 0
-        values.update(parameters=count_parameters(models[name]), train_only_parameters=adapters)
+        values.update(parameters=count_parameters(models[name]), train_only_parameters=adapters,
+                      resident_bytes=resident_bytes(modules[name], getattr(steps[name], 'optimizer', None)))
     print(step_table(report['steps']))
     print(f'\nthe relation alone, forward and backward, on fused features of {args.size} x {args.size} images, '
           f'batch {args.batch_size}\n{relation_table(report["relations"])}')
@@ -108,8 +120,14 @@ def batch(images: int, size: int) -> dict:
 
 
 def training_step(model: nn.Module, config: Config, data: dict) -> Callable[[], object]:
+    """A step that trains ``model``; its attribute ``optimizer`` is what it trains with."""
     optim_wrapper = build_optim_wrapper(model, copy.deepcopy(config.optim_wrapper))
-    return lambda: model.train_step(copy.deepcopy(data), optim_wrapper)
+
+    def step():
+        return model.train_step(copy.deepcopy(data), optim_wrapper)
+
+    step.optimizer = optim_wrapper.optimizer
+    return step
 
 
 def relation_steps(distiller: nn.Module, args: argparse.Namespace) -> dict[str, Callable[[], object]]:
@@ -148,12 +166,13 @@ def step_table(steps: dict[str, dict[str, float]]) -> PrettyTable:
     alone = steps[STUDENT_STEP]
     together = alone['seconds'] + steps[TEACHER_STEP]['seconds']
     table = PrettyTable(
-        ['step', 'ms', 'x student', 'x (student + teacher)', 'peak MiB', 'x student ', 'parameters (M)',
+        ['step', 'ms', 'x student', 'x (student + teacher)', 'stays MiB', 'step MiB', 'x student ', 'parameters (M)',
          'train-only (M)'], align='r')
     for name, step in steps.items():
         table.add_row([name, f'{1e3 * step["seconds"]:.0f}', f'{step["seconds"] / alone["seconds"]:.2f}',
-                       f'{step["seconds"] / together:.2f}', f'{step["bytes"] / 2**20:.0f}',
-                       f'{step["bytes"] / alone["bytes"]:.2f}', f'{step["parameters"] / 1e6:.2f}',
+                       f'{step["seconds"] / together:.2f}', f'{step["resident_bytes"] / 2**20:.0f}',
+                       f'{step["bytes"] / 2**20:.0f}', f'{memory_of(step) / memory_of(alone):.2f}',
+                       f'{step["parameters"] / 1e6:.2f}',
                        f'{step["train_only_parameters"] / 1e6:.3f}'])
     return table
 
