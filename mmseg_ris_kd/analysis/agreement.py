@@ -1,10 +1,11 @@
-"""On which expressions a student goes another way than its teacher."""
+"""On which expressions a student goes another way than its teacher, and whether it repeats the teacher's errors."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import isnan
 
-import torch
+from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from prettytable import PrettyTable
 from torch import Tensor
@@ -36,13 +37,16 @@ class Agreement:
         return 100 * sum(getattr(self, name) for name in names) / max(1, self.total)
 
 
-def agreement(student: Tensor, teacher: Tensor, *, threshold: float = 0.5) -> Agreement:
-    """Count on which expressions a student and its teacher are right.
+def groups_of(student: Tensor, teacher: Tensor, *, threshold: float = 0.5) -> dict[str, Tensor]:
+    """Sort expressions by who is right.
 
     Args:
         student: IoUs of the student's masks with shape (N,).
         teacher: IoUs of the teacher's masks, in the same order.
         threshold: IoU from which on a mask is right.
+
+    Returns:
+        Boolean tensors with shape (N,) by the names of ``Agreement``; each expression is in one of them.
 
     Raises:
         ValueError: The shapes differ.
@@ -50,9 +54,37 @@ def agreement(student: Tensor, teacher: Tensor, *, threshold: float = 0.5) -> Ag
     if student.shape != teacher.shape:
         raise ValueError('expected the IoUs of student and teacher for the same expressions, but got the shapes '
                          f'{tuple(student.shape)} and {tuple(teacher.shape)}')
-    ours, theirs = (exceeds(ious, [threshold])[:, 0] for ious in (student, teacher))
-    groups = (ours & theirs, ~ours & ~theirs, ours & ~theirs, ~ours & theirs)
-    return Agreement(*(int(group.sum()) for group in groups))
+    ours, theirs = _is_right(student, threshold), _is_right(teacher, threshold)
+    return dict(both=ours & theirs, neither=~ours & ~theirs, student_only=ours & ~theirs, teacher_only=~ours & theirs)
+
+
+def agreement(student: Tensor, teacher: Tensor, *, threshold: float = 0.5) -> Agreement:
+    """Count on which expressions a student and its teacher are right; see ``groups_of`` for the arguments."""
+    groups = groups_of(student, teacher, threshold=threshold)
+    return Agreement(**{name: int(group.sum()) for name, group in groups.items()})
+
+
+def iou_with_wrong_teacher(overlap: Tensor, teacher: Tensor, *, threshold: float = 0.5) -> float:
+    r"""Mean IoU between the masks of student and teacher over the expressions that the teacher gets wrong.
+
+    It is 1 if the student repeats every wrong mask, S_n = T_n:
+
+    .. math::
+        \frac{1}{|W|} \sum_{n \in W} \mathrm{IoU}(S_n, T_n), \qquad W = \{n : \mathrm{IoU}(T_n, Y_n) < \theta\}
+
+    Args:
+        overlap: IoUs between the masks of student and teacher, IoU(S, T), with shape (N,).
+        teacher: IoUs between the teacher's masks and the targets, IoU(T, Y), in the same order.
+        threshold: IoU from which on a mask is right, theta.
+
+    Returns:
+        A value in [0, 1]; NaN if the teacher is never wrong.
+    """
+    return float(overlap[~_is_right(teacher, threshold)].double().mean())
+
+
+def _is_right(ious: Tensor, threshold: float) -> Tensor:
+    return exceeds(ious, [threshold])[:, 0]
 
 
 def sample_iou(sample: SegDataSample) -> float:
@@ -64,27 +96,57 @@ def sample_iou(sample: SegDataSample) -> float:
     if 'gt_sem_seg' not in sample:
         raise ValueError(f'{sample.metainfo.get("img_path", "a sample")} has no target mask: add LoadReferringMask to '
                          'the pipeline of test_dataloader')
-    target = sample.gt_sem_seg.data.squeeze(0)
-    counts = mask_statistics(sample.pred_sem_seg.data.squeeze(0).to(target.device), target)
+    return _iou(sample.pred_sem_seg, sample.gt_sem_seg)
+
+
+def prediction_iou(sample: SegDataSample, other: SegDataSample) -> float:
+    """IoU of the predictions ``pred_sem_seg`` of two models for one expression; both empty counts 1."""
+    return _iou(sample.pred_sem_seg, other.pred_sem_seg)
+
+
+def _iou(mask: PixelData, other: PixelData) -> float:
+    counts = mask_statistics(mask.data.squeeze(0).to(other.data.device), other.data.squeeze(0))
     return float(iou(counts.intersection, counts.union))
 
 
-def agreement_table(ious: Mapping[str, Tensor], *, teacher: str, threshold: float = 0.5) -> PrettyTable:
-    """One row per model: mIoU, and in percent how often it disagrees with the teacher, which way.
+def agreement_report(ious: Mapping[str, Tensor], overlaps: Mapping[str, Tensor], *, teacher: str,
+                     threshold: float = 0.5) -> dict[str, dict]:
+    """Describe every model in plain numbers, which JSON can hold.
 
     Args:
-        ious: IoUs with shape (N,) by model, the teacher's among them.
+        ious: IoUs with the target with shape (N,) by model, the teacher's among them.
+        overlaps: IoUs with the teacher's mask with shape (N,) by student.
         teacher: Name of the teacher.
         threshold: IoU from which on a mask is right.
+
+    Returns:
+        By model ``mIoU`` in percent and ``right``, a number of expressions; for students also ``counts`` and ``shares``
+        (in percent) of the groups of ``Agreement``, and ``iou_with_wrong_teacher`` in percent, None if the teacher is
+        never wrong.
     """
-    table = PrettyTable(['', 'mIoU', 'both right', 'both wrong', 'disagree', 'student right, teacher wrong',
-                         'teacher right, student wrong'], align='r')
+    report = {}
     for name, values in ious.items():
-        cells = ['-'] * 5
+        report[name] = dict(mIoU=100 * float(values.double().mean()), right=int(_is_right(values, threshold).sum()))
         if name != teacher:
             counts = agreement(values, ious[teacher], threshold=threshold)
-            groups = (('both', ), ('neither', ), ('student_only', 'teacher_only'), ('student_only', ),
-                      ('teacher_only', ))
-            cells = [f'{counts.share(*group):.1f} %' for group in groups]
-        table.add_row([name, f'{100 * torch.as_tensor(values).mean():.2f}', *cells])
+            repeated = 100 * iou_with_wrong_teacher(overlaps[name], ious[teacher], threshold=threshold)
+            report[name].update(
+                counts=asdict(counts), shares={group: counts.share(group) for group in asdict(counts)},
+                iou_with_wrong_teacher=None if isnan(repeated) else repeated)
+    return report
+
+
+def agreement_table(report: Mapping[str, dict]) -> PrettyTable:
+    """One row per model of ``agreement_report``: how often a student disagrees with the teacher, and which way."""
+    table = PrettyTable(['', 'mIoU', 'both right', 'both wrong', 'disagree', 'only student right', 'only teacher right',
+                         'IoU with wrong teacher'], align='r')
+    for name, entry in report.items():
+        cells = ['-'] * 6
+        if 'shares' in entry:
+            shares, repeated = entry['shares'], entry['iou_with_wrong_teacher']
+            disagree = shares['student_only'] + shares['teacher_only']
+            cells = [f'{share:.1f} %' for share in (shares['both'], shares['neither'], disagree,
+                                                    shares['student_only'], shares['teacher_only'])]
+            cells.append('-' if repeated is None else f'{repeated:.2f}')
+        table.add_row([name, f'{entry["mIoU"]:.2f}', *cells])
     return table

@@ -9,7 +9,13 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..engine.checkpoint import best_checkpoint, load_checkpoint_strictly
+from ..engine.checkpoint import (
+    best_checkpoint,
+    check_state_dict,
+    load_checkpoint_strictly,
+    read_checkpoint,
+    weights_for,
+)
 from ..models.distillers import ReferringDistiller
 from ..models.distillers.preprocessor import resize_inputs
 from ..models.pretrained import inference_model
@@ -26,10 +32,12 @@ class ObservedModel:
     Args:
         name: What it is called in tables and figures.
         segmentor: The model, in evaluation mode.
+        checkpoint: Where its weights are from; None: they are random.
         input_size: (height, width) in pixels that its inputs are resized to; None: as the pipeline made them.
     """
     name: str
     segmentor: ReferringSegmentor
+    checkpoint: str | None = None
     input_size: tuple[int, int] | None = None
 
     @torch.no_grad()
@@ -64,7 +72,7 @@ def load_distillation(config: Config, checkpoint: str, *, device: str = 'cpu') -
         device: Device of student, adapters and teacher.
 
     Raises:
-        ValueError: The config is no distillation, or the checkpoint belongs to another model.
+        ValueError: The config is no distillation, or the checkpoint is that of a student alone or of another model.
         FileNotFoundError: There is no such checkpoint.
     """
     check_distillation(config)
@@ -84,16 +92,33 @@ def load_student_alone(model: dict, checkpoint: str, *, device: str = 'cpu') -> 
         device: Device of the model.
 
     Raises:
-        ValueError: The checkpoint belongs to another model.
+        ValueError: The checkpoint is that of a distillation or of another model.
         FileNotFoundError: There is no such checkpoint.
     """
     path = best_checkpoint(checkpoint)
+    weights = read_checkpoint(path)
+    if _is_distillation(weights):  # of which the loader would take the student
+        raise ValueError(f'--student-checkpoint: {path} is a checkpoint of a distillation: give that of the student '
+                         'trained alone, with its own config and no teacher')
     segmentor = MODELS.build(inference_model(model))
-    load_checkpoint_strictly(segmentor, path)
-    return ObservedModel(ALONE, segmentor.to(device).eval())
+    check_state_dict(segmentor, weights, path)
+    segmentor.load_state_dict(weights_for(segmentor, weights))
+    return ObservedModel(ALONE, segmentor.to(device).eval(), path)
 
 
-def models_of(distiller: ReferringDistiller) -> tuple[ObservedModel, ObservedModel]:
-    """Return the teacher and the distilled student; see ``ReferringDistiller.teacher`` for the errors."""
-    teacher = ObservedModel(TEACHER, distiller.teacher.model, distiller.data_preprocessor.teacher_size)
-    return teacher, ObservedModel(DISTILLED, distiller.student)
+def models_of(distiller: ReferringDistiller, checkpoint: str) -> tuple[ObservedModel, ObservedModel]:
+    """Return the teacher and the distilled student.
+
+    Args:
+        distiller: From ``load_distillation``; see its ``teacher`` for the errors.
+        checkpoint: The checkpoint that it was loaded from.
+    """
+    teacher = ObservedModel(TEACHER, distiller.teacher.model, input_size=distiller.data_preprocessor.teacher_size)
+    if distiller.teacher_ckpt:
+        teacher.checkpoint = best_checkpoint(distiller.teacher_ckpt)
+    return teacher, ObservedModel(DISTILLED, distiller.student, checkpoint)
+
+
+def _is_distillation(checkpoint: dict) -> bool:
+    weights = checkpoint.get('state_dict', checkpoint)
+    return any(key.removeprefix('module.').startswith('student.') for key in weights)

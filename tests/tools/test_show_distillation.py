@@ -1,13 +1,16 @@
 """The pictures of a distillation through the command line, and its errors."""
 from __future__ import annotations
 
+import copy
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from PIL import Image
 
@@ -68,22 +71,82 @@ def test_pictures_of_three_models(folder, run_tool, tmp_path):
     done = run_tool(TOOL, folder / 'config.py', folder / 'distilled', '--student-checkpoint', folder / 'alone.pth',
                     '--number', 3, '--output-dir', tmp_path, '--device', 'cpu')
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        'agreement.png', 'attention_01.png', 'attention_02.png', 'attention_03.png', 'relation.png']
-    assert all(np.asarray(Image.open(path).convert('L')).std() > 5 for path in tmp_path.iterdir())
+        'agreement.json', 'agreement.png', 'attention_01.png', 'attention_02.png', 'attention_03.png', 'relation.png']
+    assert all(np.asarray(Image.open(path).convert('L')).std() > 5 for path in tmp_path.glob('*.png'))
     rows = [line.split('|')[1].strip() for line in done.stdout.splitlines() if line.startswith('|')]
     assert rows == ['', 'teacher', 'student alone', 'distilled student']
+    models = json.loads((tmp_path / 'agreement.json').read_text())['models']
+    assert [Path(models[name]['checkpoint']).relative_to(folder).as_posix() for name in models] == [
+        'teacher.pth', 'alone.pth', 'distilled/best_mIoU_epoch_1.pth']
     for line in ('student alone, least-squares map, L_ch ', 'distilled student, least-squares map, L_ch ',
                  'distilled student, trained adapter, L_ch '):
         assert line in done.stdout
     assert 'student alone, trained adapter' not in done.stdout
 
 
-def test_two_models_on_a_part_of_another_split(folder, tmp_path, capsys):
-    show(folder, '--split', 'testA', '--number', 2, '--number-for-agreement', 3, '--stage', 2)
+def test_two_models_on_a_part_of_another_split(folder, capsys, monkeypatch):
+    """A teacher that takes the whole image for the target of some expressions; its student is always right."""
+    areas, drawn, draw = {}, [], show_distillation.draw_attention_sheet
+
+    def predict(model, batch):
+        samples = batch['data_samples']
+        for sample in samples:
+            wrong, target = len(sample.expression) % 2, sample.gt_sem_seg.data
+            areas[sample.img_path, sample.expression] = float(target.float().mean()) if wrong else None
+            whole = wrong and model.name == 'teacher'
+            sample.pred_sem_seg = PixelData(data=torch.ones_like(target) if whole else target.clone())
+        return copy.deepcopy(samples)
+
+    def record(image, expression, *args, **options):
+        drawn.append(expression)
+        return draw(image, expression, *args, **options)
+
+    monkeypatch.setattr(show_distillation.ObservedModel, 'predict', predict)
+    monkeypatch.setattr(show_distillation, 'draw_attention_sheet', record)
+    folder.joinpath('out').mkdir(exist_ok=True)
+    for number in (7, 99):
+        (folder / 'out' / f'attention_{number:02d}.png').touch()
+    show(folder, '--split', 'testA', '--number', 2, '--number-for-agreement', 5, '--stage', 2, '--show', 'student-only')
+    counted = dict(areas)  # the sheets are of some of them
     printed = capsys.readouterr().out
-    assert 'agreement on 3 of ' in printed and 'of testA' in printed and 'student alone' not in printed
-    names = ['agreement.png', 'attention_01.png', 'attention_02.png', 'relation.png']
-    assert sorted(path.name for path in (folder / 'out').iterdir()) == names
+    assert 'agreement on 5 of ' in printed and 'of testA' in printed and 'student alone' not in printed
+    wrong = [area for area in counted.values() if area is not None]
+    assert 0 < len(wrong) < len(counted) == 5 and all(area < 0.5 for area in wrong)
+    assert f'teacher wrong: {len(wrong)} of 5 expressions, ' in printed
+    assert len(drawn) == min(2, len(wrong)) and all(len(expression) % 2 for expression in drawn)
+    sheets = [f'attention_{number + 1:02d}.png' for number in range(len(drawn))]
+    assert sorted(path.name for path in (folder / 'out').iterdir()) == [
+        'agreement.json', 'agreement.png', *sheets, 'relation.png']
+    report = json.loads((folder / 'out' / 'agreement.json').read_text())
+    assert (report['split'], report['expressions'], report['threshold']) == ('testA', 5, 0.5)
+    assert report['models']['teacher']['right'] == 5 - len(wrong)
+    student = report['models']['distilled student']
+    assert student['counts'] == dict(both=5 - len(wrong), neither=0, student_only=len(wrong), teacher_only=0)
+    assert student['iou_with_wrong_teacher'] == pytest.approx(100 * sum(wrong) / len(wrong))
+
+
+def outcomes(student, teacher):
+    ious = {'teacher': torch.tensor(teacher), 'distilled student': torch.tensor(student)}
+    return show_distillation.Outcomes([3, 5, 8, 9], ious, {})
+
+
+@pytest.mark.parametrize(('option', 'chosen', 'line'), [
+    ('student-only', [5, 9], 'teacher wrong: 2 of 4 expressions, all are shown'),
+    ('teacher-only', [], 'distilled student wrong: 0 of 4 expressions, nothing to show')])
+def test_shown_are_those_that_one_model_alone_gets_right(option, chosen, line, capsys):
+    args = show_distillation.parse_args(['config.py', 'work_dir', '--number', '2', '--show', option])
+    found = outcomes([0.9, 0.5, 0.1, 0.8], [0.5, 0.4, 0.2, 0.0])
+    assert show_distillation.choose_shown(20, found, args) == chosen
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 1 and printed[0].startswith(f'--show {option}: ') and printed[0].endswith(line)
+
+
+def test_of_many_some_are_shown(capsys):
+    args = show_distillation.parse_args(['config.py', 'work_dir', '--number', '2', '--show', 'student-only'])
+    chosen = show_distillation.choose_shown(20, outcomes([1., 1., 1., 1.], [0., 0., 0., 0.]), args)
+    assert len(set(chosen)) == 2 and set(chosen) < {3, 5, 8, 9} and '4 of 4' in capsys.readouterr().out
+    args.show = 'random'  # of the whole split
+    assert show_distillation.choose_shown(20, outcomes([1.] * 4, [1.] * 4), args) == show_distillation.choose(20, 2, 0)
 
 
 def test_without_an_adapter_the_least_squares_map_stands_alone(folder, capsys):
@@ -116,6 +179,17 @@ def test_wrong_models_are_refused(folder, small_config):
         show_distillation.main([str(folder / 'config.py'), str(folder / 'absent')])
     with pytest.raises(ValueError, match='teacher.pth is a checkpoint of another model'):
         show(folder, '--student-checkpoint', folder / 'teacher.pth')
+
+
+def test_student_alone_and_distillation_are_not_taken_for_each_other(folder):
+    with pytest.raises(ValueError, match='--student-checkpoint: .*best_mIoU_epoch_1.pth is a checkpoint of a distill.*'
+                                         'give that of the student trained alone'):
+        show(folder, '--student-checkpoint', folder / 'distilled')
+    with pytest.raises(ValueError, match='alone.pth: this is a student trained alone.*not a distillation') as error:
+        show_distillation.main([str(folder / 'config.py'), str(folder / 'alone.pth'), '--device', 'cpu'])
+    assert 'missing' not in str(error.value)
+    with pytest.raises(ValueError, match='teacher.pth is a checkpoint of another model'):
+        show_distillation.main([str(folder / 'config.py'), str(folder / 'teacher.pth'), '--device', 'cpu'])
 
 
 @pytest.mark.parametrize('arguments', [['--number', '1'], ['--number-for-agreement', '-1'], ['--stage', '-1'],
