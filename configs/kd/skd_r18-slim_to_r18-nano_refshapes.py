@@ -5,4 +5,5 @@ _base_ = [
     '../_base_/schedules/schedule_refshapes.py',
     '../_base_/default_runtime.py',
 ]
-model = dict(distill_losses=_base_.distill_losses)
+# the weight that results/refshapes/study.py found
+model = dict(distill_losses=dict(skd=dict(_base_.distill_losses.skd, loss_weight=0.5)))

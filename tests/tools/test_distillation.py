@@ -112,11 +112,28 @@ def test_tested_and_exported_without_the_teacher(trained, config, small_config, 
     assert not any(key.startswith(('student', 'distill')) for key in weights(student))
 
 
+def test_a_moving_average_of_the_student_is_what_is_exported(config, run_tool, tmp_path):
+    averaged = tmp_path / 'averaged.py'
+    averaged.write_text(f"_base_ = '{config}'\ntrain_cfg = dict(max_epochs=1)\n"
+                        "custom_hooks = [*_base_.custom_hooks, dict(type='EMAHook', momentum=0.5)]\n")
+    run_tool('train.py', averaged, '--work-dir', tmp_path / 'run')
+    checkpoint = torch.load(tmp_path / 'run/epoch_1.pth', map_location='cpu')
+    names = {key.removeprefix('module.').split('.')[0]
+             for part in ('state_dict', 'ema_state_dict') for key in checkpoint[part]}
+    assert names - {'steps'} == {'student', 'distill_losses'}  # and no teacher
+    run_tool('model_converters/export_student.py', averaged, tmp_path / 'run/epoch_1.pth', tmp_path / 'student.pth')
+    exported = weights(tmp_path / 'student.pth')
+    assert all(torch.equal(value, checkpoint['state_dict'][f'student.{key}']) for key, value in exported.items())
+    trained = checkpoint['ema_state_dict']
+    assert any(not torch.equal(value, trained[f'module.student.{key}']) for key, value in exported.items())
+
+
 def test_export_refuses_what_does_not_fit(trained, config, teacher_config, small_config, run_tool, tmp_path):
     out = tmp_path / 'student.pth'
     done = run_tool('model_converters/export_student.py', config, trained, out, '--student-config', teacher_config,
                     check=False)
-    assert done.returncode == 1 and 'checkpoint of another model' in done.stderr and 'Traceback' not in done.stderr
+    assert done.returncode == 1 and f'--student-config {teacher_config} is another model' in done.stderr
+    assert 'Traceback' not in done.stderr
     done = run_tool('model_converters/export_student.py', small_config, trained, out, check=False)
     assert done.returncode == 1 and 'is no distillation' in done.stderr
     assert not list(tmp_path.iterdir())
@@ -199,6 +216,11 @@ def test_benchmark(config, run_tool, tmp_path):
     assert all(step['seconds'] > 0 and step['bytes'] > 0 for step in [*report['steps'].values(),
                                                                       *report['relations'].values()])
     alone, teacher, cmkd = (report['steps'][name] for name in ('student alone', 'teacher forward', 'cmkd'))
+    # the distilled step keeps the teacher's weights, and AdamW's two moments of student and adapters
+    assert teacher['resident_bytes'] >= 4 * teacher['parameters']
+    assert cmkd['resident_bytes'] == pytest.approx(
+        alone['resident_bytes'] + teacher['resident_bytes'] + 3 * 4 * cmkd['train_only_parameters'], rel=0.01)
+    assert report['commit'] and 'benchmark_distillation.py' in report['command']
     assert cmkd['parameters'] == alone['parameters'] != teacher['parameters']
     assert cmkd['train_only_parameters'] > 0 == alone['train_only_parameters'] == teacher['train_only_parameters']
     assert 'x (student + teacher)' in done.stdout and 'channel relation' in done.stdout
