@@ -86,6 +86,12 @@ def markdown_report(rows: Sequence[dict], searches: Sequence[dict], *, notes: Ma
     if costs:
         lines += ['', 'Parameters at inference; time of a training step and peak memory of training, the teacher\'s '
                   f'forward pass and weights included, as multiples of the student\'s alone, from {costs.source}.']
+    gained = list(dict.fromkeys(method for (method, _), summary in summaries.items() if summary.gains))
+    if gained:
+        lines += ['', f'## Difference from the student alone, {metric}, seeds {", ".join(map(str, seeds))}', '',
+                  _line('method', *splits), _line('---', *(['---:'] * len(splits)))]
+        lines += [_line(method, *(_gain_cell(summaries.get((method, split)), seeds) for split in splits))
+                  for method in gained]
     if searches:
         lines += ['', f'## The search, {metric} on {splits[0]}', '',
                   f'The best value of each method is in its row above: {splits[0]} has served for the choice.', '',
@@ -106,6 +112,11 @@ def _cell(summary: Summary | None) -> str:
         above = sum(gain > 0 for gain in summary.gains.values())
         text += f' ({summary.mean_gain:+.2f}, {above}/{len(summary.gains)})'
     return text
+
+
+def _gain_cell(summary: Summary | None, seeds: Sequence[int]) -> str:
+    gains = summary.gains if summary else {}
+    return ', '.join(f'{gains[seed]:+.1f}' if seed in gains else '-' for seed in seeds)
 
 
 def _cost_cells(cost: StepCost | None) -> list[str]:

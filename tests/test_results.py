@@ -1,0 +1,66 @@
+"""What results/README.md says is what the committed files say."""
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+
+from mmseg_ris_kd.analysis import load_study, summarize
+from mmseg_ris_kd.apis import load_config
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / 'results' / 'refshapes'
+PAGE = (ROOT / 'results' / 'README.md').read_text()
+
+
+def rows(folder: Path = RESULTS) -> list[dict]:
+    return json.loads((folder / 'distillation.json').read_text())
+
+
+def table(header: str) -> dict[str, list[str]]:
+    """Cells of the table of the page whose head starts so, by the first cell of its rows."""
+    body = PAGE[PAGE.index(header):].split('\n\n')[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in body]
+    return {first: rest for first, *rest in cells}
+
+
+@pytest.mark.parametrize('header', ['| method | val |', '| CMKD | val |'])
+def test_means_and_gains_of_the_study(header):
+    summaries = summarize(rows())
+    for method, cells in table(header).items():
+        for split, cell in zip(('val', 'testA', 'testB'), cells):
+            summary = summaries[method, split]
+            gain = f' ({summary.mean_gain:+.2f})' if summary.gains else ''
+            assert cell == f'{summary.mean:.2f}{gain}', (method, split)
+
+
+def test_every_distillation_of_the_study_is_in_a_table():
+    named = {*table('| method | val |'), *table('| CMKD | val |')}
+    assert named == {row['method'] for row in rows()}
+
+
+def test_agreement_is_the_mean_of_the_seeds():
+    for name, cells in table('| student | mIoU |').items():
+        method = 'cmkd' if name == 'alone' else name
+        model = 'student alone' if name == 'alone' else 'distilled student'
+        entries = [json.loads(path.read_text())['models'][model]
+                   for path in sorted((RESULTS / 'agreement').glob(f'{method}_seed*.json'))]
+        assert len(entries) == 3
+        means = [statistics.fmean(values) for values in zip(*(
+            (entry['mIoU'], entry['shares']['student_only'], entry['shares']['teacher_only'],
+             entry['iou_with_wrong_teacher']) for entry in entries))]
+        assert cells == [f'{means[0]:.2f}', f'{means[1]:.1f} %', f'{means[2]:.1f} %', f'{means[3]:.1f} %'], name
+
+
+def test_configs_of_the_rivals_have_the_weights_that_the_study_found():
+    """CMKD's was found on the configs' own schedule."""
+    study = load_study(RESULTS / 'study.py')
+    for name, method in study.distillations.items():
+        if method.search_key is None or name == 'cmkd':
+            continue
+        chosen = {row['options'][method.search_key] for row in rows() if row['method'] == name}
+        loss, argument = re.fullmatch(r'model\.distill_losses\.(\w+)\.(\w+)', method.search_key).groups()
+        assert chosen == {load_config(method.config).model.distill_losses[loss][argument]}, name
