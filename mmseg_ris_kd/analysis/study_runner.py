@@ -16,6 +16,7 @@ import torch
 
 from ..apis.config import load_config
 from ..engine.checkpoint import best_checkpoint, read_checkpoint
+from ..engine.files import written_whole
 from .study import Run, Study
 
 TRAINING_KEYS = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg')
@@ -99,9 +100,11 @@ class StudyRunner:
         return runs
 
     def folder(self, run: Run) -> Path:
+        """Work dir of a run."""
         return self.teacher if run.method == 'teacher' and self.teacher else self.work_dir / run.folder
 
     def overrides(self, run: Run) -> dict:
+        """Config overrides of a run by dotted key: those of all runs, its own, and where its teacher is."""
         overrides = dict(self.options, **dict(run.options))
         if run.method not in ('teacher', 'student'):
             overrides['model.teacher_ckpt'] = str(self.folder(next(self.study.baselines())))
@@ -155,6 +158,7 @@ class StudyRunner:
         return metrics.is_file() and set(self.study.splits) <= set(self.metrics(run))
 
     def metrics(self, run: Run) -> dict[str, dict[str, float]]:
+        """Metrics of a tested run in percent, by split and name."""
         return json.loads((self.folder(run) / 'metrics.json').read_text())['metrics']
 
     def rows(self, run: Run) -> list[dict]:
@@ -181,9 +185,9 @@ class StudyRunner:
                       f'about {left / 60:.0f} min left of this round', flush=True)
 
     def train_and_test(self, run: Run) -> Run:
+        """Train a run, from where it was interrupted, and test it on every split; a ``ValueError`` says what failed."""
         start = time.monotonic()
         folder = self.folder(run)
-        folder.mkdir(parents=True, exist_ok=True)
         self.write_record(run)
         overrides = [f'{key}={value}' for key, value in self.overrides(run).items()]
         common = ['--work-dir', folder, *(['--cfg-options', *overrides] if overrides else [])]
@@ -202,7 +206,8 @@ class StudyRunner:
         environment = f'torch {torch.__version__}, CPU threads: {torch.get_num_threads()}'
         if torch.cuda.is_available():
             environment += f', {torch.cuda.get_device_name()}'
-        path.write_text(json.dumps(dict(self.record(run), commit=commit, environment=environment), indent=1) + '\n')
+        with written_whole(path) as part:
+            part.write_text(json.dumps(dict(self.record(run), commit=commit, environment=environment), indent=1) + '\n')
 
     def call(self, log: Path, tool: str, *arguments: object) -> None:
         """Run a tool; a ``ValueError`` with the end of its log says that it failed."""
@@ -220,14 +225,10 @@ def settings_digest(config: str, overrides: str) -> str:
 
     The teacher's checkpoint is left out, wherever it lies.
     """
-    return digest_of(load_config(config, json.loads(overrides)).to_dict())
-
-
-def digest_of(config: dict) -> str:
-    """The digest of ``settings_digest``, of a resolved config."""
-    parts = {key: config.get(key) for key in TRAINING_KEYS}
-    parts['model'] = {key: value for key, value in config['model'].items() if key != 'teacher_ckpt'}
-    parts['data'] = {key: config['train_dataloader'].get(key) for key in ('batch_size', 'dataset')}
+    resolved = load_config(config, json.loads(overrides)).to_dict()
+    parts = {key: resolved.get(key) for key in TRAINING_KEYS}
+    parts['model'].pop('teacher_ckpt', None)
+    parts['data'] = {key: resolved['train_dataloader'].get(key) for key in ('batch_size', 'dataset')}
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 

@@ -31,6 +31,7 @@ from mmseg_ris_kd.analysis.step_cost import STUDENT_STEP, TEACHER_STEP, memory_o
 from mmseg_ris_kd.analysis.study_runner import commit_of
 from mmseg_ris_kd.apis import cli, inference_model, load_config
 from mmseg_ris_kd.engine.cost import EXPRESSION, count_parameters, median_seconds, peak_bytes, resident_bytes
+from mmseg_ris_kd.engine.files import written_whole
 from mmseg_ris_kd.models.losses import ChannelRelationLoss, CIRKDMiniBatchLoss
 from mmseg_ris_kd.structures import RISFeatures, TextFeatures
 
@@ -87,8 +88,8 @@ def main() -> None:
     print(f'\nthe relation alone, forward and backward, on fused features of {args.size} x {args.size} images, '
           f'batch {args.batch_size}\n{relation_table(report["relations"])}')
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(report, indent=1) + '\n')
+        with written_whole(args.out) as part:
+            part.write_text(json.dumps(report, indent=1) + '\n')
         print(f'written to {args.out}')
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mmseg_ris_kd.analysis import Study, StudyRunner, draw_figure, load_study, markdown_report
 from mmseg_ris_kd.apis import cli
+from mmseg_ris_kd.engine.files import written_whole
 
 TOOLS = Path(__file__).resolve().parents[1]
 
@@ -22,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=__doc__,
-        epilog='example, after make demo; an hour on 2 CPU cores:\n'
+        epilog='example, after make demo; half an hour on a CPU core:\n'
         '  python tools/analysis_tools/compare_distillation.py results/refshapes/study.py --teacher work_dirs/demo \\\n'
         '      --only cmkd cwd --seeds 0')
     parser.add_argument('study', type=Path, help='study file: teacher, student, distillations, seeds')
@@ -77,9 +78,9 @@ def write_results(out_dir: Path, rows: list[dict], searches: list[dict], study: 
     """Write ``distillation.json`` (one row per method, split and seed), ``.md`` and ``.png``."""
     if not rows:
         raise ValueError('none of the runs is finished: there is nothing to tabulate')
-    out_dir.mkdir(parents=True, exist_ok=True)
     commit = ', '.join(sorted({row['commit'] for row in rows}))
-    (out_dir / 'distillation.json').write_text(json.dumps(rows, indent=1) + '\n')
+    with written_whole(out_dir / 'distillation.json') as part:
+        part.write_text(json.dumps(rows, indent=1) + '\n')
     command = shlex.join(argument for argument in sys.argv if argument != '--finished-only')
     notes = dict(commit=commit, command=f'`python {command}`', teacher=f'`{study.teacher}`',
                  student=f'`{study.student}`')
