@@ -46,7 +46,7 @@ class Distillation:
         options: Overrides of its entries.
         search_key: Config entry whose value is chosen on the validation split, or None.
         search_values: The values to try.
-        value_of: Name of another distillation whose chosen value is taken over, for ablations.
+        value_of: Name of another distillation whose chosen value is taken over, for ablations; without a search here.
     """
     config: str
     options: dict = field(default_factory=dict)
@@ -123,8 +123,7 @@ def load_study(path: str | Path, *, seeds: Sequence[int] | None = None, only: Se
         raise FileNotFoundError(f'no study file {str(path)!r}')
     entries = Config.fromfile(str(path)).to_dict()
     methods = _checked_distillations(_check_entries(entries, path), path)
-    unknown = [name for name in [*(only or ()), *(m.value_of for m in methods.values() if m.value_of)]
-               if name not in methods]
+    unknown = [name for name in only or () if name not in methods]
     if unknown:
         raise ValueError(f'study {path} has no distillation {unknown}; it has {list(methods)}')
     costs = None
@@ -155,6 +154,8 @@ def _check_entries(entries: dict, path: str | Path) -> dict:
             raise ValueError(f'study {path}: {key} must be a tuple with at least one item, but is {entries[key]!r}')
     if not METRIC.fullmatch(entries.get('metric', 'mIoU')):
         raise ValueError(f'study {path}: metric must be mIoU, oIoU or Pr@0.5 to Pr@0.9, but is {entries["metric"]!r}')
+    if not isinstance(entries['distillations'], dict):
+        raise ValueError(f'study {path}: distillations must be a dict by name, but is {entries["distillations"]!r}')
     return entries['distillations']
 
 
@@ -164,12 +165,16 @@ def _checked_distillations(entries: dict[str, dict], path: str | Path) -> dict[s
         where = f'study {path}: distillations[{name!r}]'
         if name in ('teacher', 'student'):
             raise ValueError(f'{where} needs another name, the baselines are called so')
-        if set(method) - set(known) or 'config' not in method:
-            raise ValueError(f'{where} needs config and may have {sorted(known)}, but has {sorted(method)}')
-        if bool(method.get('search_key')) != bool(method.get('search_values')):
+        if not isinstance(method, dict) or set(method) - set(known) or 'config' not in method:
+            raise ValueError(f'{where} needs config and may have {sorted(known)}, but is {method!r}')
+        values = method.get('search_values', ())
+        if not isinstance(values, (tuple, list)) or not all(isinstance(value, (int, float)) for value in values):
+            raise ValueError(f'{where}: search_values must be a tuple of numbers, but is {values!r}')
+        if bool(method.get('search_key')) != bool(values):
             raise ValueError(f'{where} needs search_key and search_values, or neither')
-        if not all(isinstance(value, (int, float)) for value in method.get('search_values', ())):
-            raise ValueError(f'{where}: search_values must be numbers, but are {method["search_values"]}')
+        if method.get('value_of') and (values or not entries.get(method['value_of'], {}).get('search_values')):
+            raise ValueError(f'{where}: value_of={method["value_of"]!r} must name a distillation of the study with '
+                             'search_values, and this one must have none')
     return {name: Distillation(**{key: tuple(value) if isinstance(value, list) else value
                                   for key, value in method.items()})
             for name, method in entries.items()}

@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import torch
-
 from ..apis.config import load_config
 from ..engine.checkpoint import best_checkpoint, read_checkpoint
 from ..engine.files import written_whole
+from .provenance import commit_of, environment
 from .study import Run, Study
 
-TRAINING_KEYS = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg')
+# what a training and its test are made of, but for the seed
+SETTINGS = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks', 'randomness',
+            'train_dataloader.batch_size', 'train_dataloader.dataset', 'train_dataloader.sampler',
+            'test_dataloader.dataset', 'test_evaluator')
 
 
 class StudyRunner:
@@ -149,8 +151,12 @@ class StudyRunner:
             return True
         if not (folder / 'run.json').is_file():
             return False
-        known = json.loads((folder / 'run.json').read_text())
-        changed = [key for key, value in self.record(run).items() if value is not None and known.get(key) != value]
+        known, record = json.loads((folder / 'run.json').read_text()), self.record(run)
+        missing = [key for key in record if key not in known]
+        if missing:
+            raise ValueError(f'{folder}/run.json lacks {" and ".join(missing)}, it is of an older version: choose '
+                             'another --work-dir, or delete that folder')
+        changed = [key for key, value in record.items() if value is not None and known[key] != value]
         if changed:
             raise ValueError(f'{folder} holds a run with another {" and ".join(changed)} ({folder}/run.json; settings '
                              'are the contents of the config, teacher is its checkpoint): choose another --work-dir, '
@@ -203,11 +209,9 @@ class StudyRunner:
         if path.is_file():
             earlier = json.loads(path.read_text())['commit']
             commit = earlier if earlier.endswith(commit) else f'{earlier}, then {commit}'
-        environment = f'torch {torch.__version__}, CPU threads: {torch.get_num_threads()}'
-        if torch.cuda.is_available():
-            environment += f', {torch.cuda.get_device_name()}'
+        record = dict(self.record(run), commit=commit, environment=environment())
         with written_whole(path) as part:
-            part.write_text(json.dumps(dict(self.record(run), commit=commit, environment=environment), indent=1) + '\n')
+            part.write_text(json.dumps(record, indent=1) + '\n')
 
     def call(self, log: Path, tool: str, *arguments: object) -> None:
         """Run a tool; a ``ValueError`` with the end of its log says that it failed."""
@@ -221,21 +225,12 @@ class StudyRunner:
 
 @functools.cache
 def settings_digest(config: str, overrides: str) -> str:
-    """The beginning of a SHA-256 of what a config, with overrides in JSON, trains: model, data, optimizer, schedule.
+    """The beginning of a SHA-256 of what a config, with overrides in JSON, trains and tests: its ``SETTINGS``.
 
     The teacher's checkpoint is left out, wherever it lies.
     """
-    resolved = load_config(config, json.loads(overrides)).to_dict()
-    parts = {key: resolved.get(key) for key in TRAINING_KEYS}
-    parts['model'].pop('teacher_ckpt', None)
-    parts['data'] = {key: resolved['train_dataloader'].get(key) for key in ('batch_size', 'dataset')}
+    resolved = load_config(config, json.loads(overrides))
+    resolved.model.pop('teacher_ckpt', None)
+    parts = {key: functools.reduce(lambda entry, part: entry.get(part, {}), key.split('.'), resolved.to_dict())
+             for key in SETTINGS}
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
-
-
-def commit_of(folder: Path) -> str:
-    """Name of the commit that runs, marked if files differ from it."""
-    try:
-        return subprocess.run(['git', 'describe', '--always', '--dirty', '--abbrev=12'], cwd=folder, check=True,
-                              capture_output=True, text=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return 'unknown (no git)'

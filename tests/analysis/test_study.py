@@ -84,17 +84,23 @@ def test_costs_are_those_of_configs_without_options(path):
 
 @pytest.mark.parametrize('change, message', [
     (('teacher', 'techer'), r"lacks \['teacher'\]"),
-    (("value_of='cwd'", "value_of='cdw'"), r"no distillation \['cdw'\]"),
+    (("value_of='cwd'", "value_of='cdw'"), "value_of='cdw' must name a distillation of the study with search_values"),
+    (("value_of='cwd'", "value_of='plain'"), "value_of='plain' must name a distillation of the study with"),
+    (("value_of='cwd'", "value_of='cwd', search_key='a', search_values=(1, 2)"), 'and this one must have none'),
+    (("dict(config='plain')", "'plain'"), r"distillations\['plain'\] needs config .* but is 'plain'"),
+    (('distillations = {', 'distillations = [{'), 'distillations must be a dict by name'),
+    (('(1., 10.)', '(1.)'), 'search_values must be a tuple of numbers, but is 1.0'),
     (('search_key', 'search_kye'), 'search_kye'),
     (('seeds = (3, 4)', 'seeds = (3, 4)\noptoins = dict(a=1)'), r"unknown entries \['optoins'\]"),
     (('seeds = (3, 4)', 'seeds = 3'), 'seeds must be a tuple with at least one item, but is 3'),
     (('seeds = (3, 4)', "seeds = (3, 4)\nmetric = 'miou'"), "metric must be mIoU, .* but is 'miou'"),
     ((", search_values=(1., 10.)", ''), r"distillations\['cwd'\] needs search_key and search_values, or neither"),
     (("'plain'", "'student'"), r"distillations\['student'\] needs another name"),
-    (('(1., 10.)', "('a', 'b')"), 'search_values must be numbers'),
+    (('(1., 10.)', "('a', 'b')"), 'search_values must be a tuple of numbers'),
 ])
 def test_mistakes_are_named(path, change, message):
-    path.write_text(STUDY.replace(*change))
+    text = STUDY.replace(*change)
+    path.write_text(text + ']' if '[{' in text else text)
     with pytest.raises(ValueError, match=message):
         load_study(path)
     with pytest.raises(FileNotFoundError, match='no study file'):

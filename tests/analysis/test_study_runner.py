@@ -89,14 +89,30 @@ def test_what_is_finished_is_not_run_again_but_a_new_split_is_tested(runner, fol
     assert {row['split'] for row in runner().results()[0] if row['method'] == 'kd'} == {'val', 'testA'}
 
 
-def test_another_config_or_teacher_is_an_error(runner, folder):
+@pytest.mark.parametrize('change', [
+    "train_dataloader = dict(batch_size=4)", "custom_hooks = [dict(type='EMAHook')]",
+    "test_evaluator = dict(protocol='other')", "model = dict(weight=3.)",
+])
+def test_another_config_is_an_error(runner, folder, change):
     runner().run()
-    small = folder / 'small.py'
-    small.write_text(CONFIG.replace('batch_size=2', 'batch_size=4'))
+    (folder / 'small.py').write_text(f'{CONFIG}\n{change}\n')
     settings_digest.cache_clear()
     with pytest.raises(ValueError, match='seed0 holds a run with another settings '):
         runner().results()
-    small.write_text(CONFIG)
+
+
+def test_a_record_of_an_older_version_is_an_error(runner, folder):
+    runner().run()
+    path = folder / 'runs/student/seed0/run.json'
+    record = json.loads(path.read_text())
+    del record['settings']
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match='run.json lacks settings, it is of an older version'):
+        runner().results()
+
+
+def test_another_teacher_is_an_error(runner, folder):
+    runner().run()
     settings_digest.cache_clear()
     torch.save(dict(meta=dict(seed=8)), folder / 'teacher/epoch_1.pth')
     with pytest.raises(ValueError, match=r'kd/weight=1/seed0 holds a run with another teacher '):

@@ -28,7 +28,7 @@ from torch import nn
 import mmseg_ris_kd  # noqa: F401  registers the components
 from mmseg_ris_kd.analysis.observation import check_distillation
 from mmseg_ris_kd.analysis.step_cost import STUDENT_STEP, TEACHER_STEP, memory_of
-from mmseg_ris_kd.analysis.study_runner import commit_of
+from mmseg_ris_kd.analysis.provenance import commit_of
 from mmseg_ris_kd.apis import cli, inference_model, load_config
 from mmseg_ris_kd.engine.cost import EXPRESSION, count_parameters, median_seconds, peak_bytes, resident_bytes
 from mmseg_ris_kd.engine.files import written_whole
@@ -146,7 +146,7 @@ def relation_steps(distiller: nn.Module, args: argparse.Namespace) -> dict[str, 
         records.append(RISFeatures(features, text, features))
     steps = {}
     for name, loss in {
-        'channel relation, all positions': ChannelRelationLoss(grid=10**6, stages=(1, 2, 3)),
+        'channel relation, all positions': ChannelRelationLoss(grid=None, stages=(1, 2, 3)),
         'channel relation, 15 x 15 (default)': ChannelRelationLoss(stages=(1, 2, 3)),
         'pixel relation (CIRKD), all positions': CIRKDMiniBatchLoss(grid=None, stages=(1, 2, 3)),
         'pixel relation (CIRKD), 15 x 15 (default)': CIRKDMiniBatchLoss(stages=(1, 2, 3)),

@@ -10,6 +10,7 @@ import argparse
 import json
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 
 from mmseg_ris_kd.analysis import Study, StudyRunner, draw_figure, load_study, markdown_report
@@ -89,6 +90,9 @@ def write_results(out_dir: Path, rows: list[dict], searches: list[dict], study: 
     seeds = {name: {row['seed'] for row in rows if row['method'] == name} for name in ('student', *study.distillations)}
     unfinished = [f'{name} ({len(done)} of {len(study.seeds)} seeds)' for name, done in seeds.items()
                   if len(done) < len(study.seeds)]
+    tried = Counter(search['method'] for search in searches)
+    unfinished += [f'the search of {name} ({tried[name]} of {len(method.search_values)} values)'
+                   for name, method in study.distillations.items() if tried[name] < len(method.search_values)]
     if unfinished:
         notes['not finished'] = ', '.join(unfinished)
     (out_dir / 'distillation.md').write_text(

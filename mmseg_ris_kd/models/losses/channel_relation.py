@@ -15,7 +15,7 @@ class ChannelRelationLoss(FeatureLoss):
 
     The paper [0] transfers "the correlations between the semantic components represented by each channel"; the closest
     published forms are DANet's channel attention [1] and ICKD [2], the form here is ours. With a feature of C channels
-    over P positions, X having its rows of unit norm:
+    over P positions, X having its rows of unit norm (all but dead channels, see ``unit_norm``):
 
     .. math::
         G = X X^\top \in \mathbb{R}^{C \times C}, \qquad
@@ -36,7 +36,7 @@ class ChannelRelationLoss(FeatureLoss):
         feature: Which field of the record: ``'fused'``, ``'decoded'`` or ``'visual'``.
         stages: Positions in the record's tuple, 0 being the shallowest.
         tau: Temperature of the channel attention.
-        grid: Features are average-pooled to at most (grid, grid) positions.
+        grid: Features are average-pooled to at most (grid, grid) positions; None: not at all.
         guided: Whether the rows are weighted by the teacher's channel attention.
         centered: Whether each channel's mean over space is taken off first, so that G holds correlations. Cosines of
             features behind an activation are mostly close to 1, as their values are mostly positive.
@@ -55,7 +55,7 @@ class ChannelRelationLoss(FeatureLoss):
                  feature: str = 'fused',
                  stages: Sequence[int] = (0, 1, 2, 3),
                  tau: float = 0.1,
-                 grid: int = 15,
+                 grid: int | None = 15,
                  guided: bool = True,
                  centered: bool = False,
                  loss_weight: float = 1.,

@@ -29,7 +29,7 @@ class ChannelWordRelationLoss(DistillationLoss):
     r"""Let the student's channels answer to the words that the teacher's answer to. [our reading of CMKD]
 
     With the rows of X (C x P, a feature's channels) and the columns of a (P x L, the pixel-word attention of the same
-    stage) of unit norm:
+    stage) of unit norm (all but dead channels, see ``unit_norm``):
 
     .. math::
         R = \mathrm{softmax}_l(X a / \tau) \in \mathbb{R}^{C \times L}, \qquad

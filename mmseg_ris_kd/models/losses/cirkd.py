@@ -45,12 +45,12 @@ class CIRKDMiniBatchLoss(FeatureLoss):
     def __init__(self, *, tau: float = 0.1, grid: int | None = 15, feature: str = 'fused',
                  stages: Sequence[int] = (0, 1, 2, 3), loss_weight: float = 1., schedule: dict | None = None):
         super().__init__(feature=feature, stages=stages, loss_weight=loss_weight, schedule=schedule)
-        check_positive(self, tau=tau, grid=1 if grid is None else grid)
+        check_positive(self, tau=tau, grid=grid)
         self.tau = tau
         self.grid = grid
 
     def prepare(self, feature: Tensor) -> Tensor:
-        return feature if self.grid is None else pool_to_grid(feature, self.grid)
+        return pool_to_grid(feature, self.grid)
 
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
         student, teacher = (F.normalize(feature.flatten(2), dim=1) for feature in (student, teacher))  # N x C x P

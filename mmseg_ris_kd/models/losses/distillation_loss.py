@@ -148,10 +148,10 @@ def check_stages(stages: Sequence[int], loss: nn.Module) -> tuple[int, ...]:
     return stages
 
 
-def check_positive(loss: nn.Module, **values: float) -> None:
-    """Raise a ``ValueError`` that names the argument of ``loss`` that is not positive."""
+def check_positive(loss: nn.Module, **values: float | None) -> None:
+    """Raise a ``ValueError`` that names the argument of ``loss`` that is neither positive nor None."""
     for name, value in values.items():
-        if value <= 0:
+        if value is not None and value <= 0:
             raise ValueError(f'{type(loss).__name__}: {name} must be positive, but got {value}')
 
 
@@ -197,10 +197,10 @@ def same_grid(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     return student, teacher
 
 
-def pool_to_grid(feature: Tensor, grid: int) -> Tensor:
-    """Average-pool (B, C, H, W) to at most (grid, grid) positions."""
+def pool_to_grid(feature: Tensor, grid: int | None) -> Tensor:
+    """Average-pool (B, C, H, W) to at most (grid, grid) positions; None: not at all."""
     height, width = feature.shape[2:]
-    if max(height, width) <= grid:
+    if grid is None or max(height, width) <= grid:
         return feature
     return F.adaptive_avg_pool2d(feature, (min(height, grid), min(width, grid)))
 

@@ -234,11 +234,20 @@ def test_errors_name_the_keys_of_the_distillation(student, teacher, teacher_ckpt
         build(missing, teacher, teacher_ckpt).init_weights()
 
 
-def test_padding_two_different_preprocessors_is_refused(student, teacher, teacher_ckpt):
-    padded = dict(teacher, data_preprocessor=dict(type='SegDataPreProcessor', mean=[9.] * 3, std=[1.] * 3,
-                                                  size_divisor=32))
-    with pytest.raises(ValueError, match='model.teacher.data_preprocessor pads'):
-        build(student, padded, teacher_ckpt)
+@pytest.mark.parametrize('entries, problem', [
+    (dict(size_divisor=32), 'pads'),
+    (dict(batch_augments=[dict(type='BatchSyncRandomResize', random_size_range=(64, 96))]), 'has batch_augments'),
+])
+def test_what_one_of_two_preprocessors_alone_does_to_images_is_refused(student, teacher, teacher_ckpt, entries, problem):
+    other = dict(teacher, data_preprocessor=dict(type='SegDataPreProcessor', mean=[9.] * 3, std=[1.] * 3, **entries))
+    with pytest.raises(ValueError, match=f'model.teacher.data_preprocessor {problem}'):
+        build(student, other, teacher_ckpt)
+
+
+@pytest.mark.parametrize('size', [480, (480, ), (480, 0), (480., 480.)])
+def test_a_teacher_size_that_is_no_pair_of_pixels_is_refused(student, teacher, teacher_ckpt, size):
+    with pytest.raises(ValueError, match=r'model\.teacher_size must be \(height, width\)'):
+        build(student, teacher, teacher_ckpt, teacher_size=size)
 
 
 def test_losses_combine_and_drop_out(student, teacher, teacher_ckpt):
@@ -264,8 +273,19 @@ def test_bad_teachers_are_refused(student, teacher, teacher_ckpt, tmp_path):
     assert all(torch.isfinite(value) for value in losses_of(random).values())
 
 
-def test_full_precision_of_the_relations_under_autocast(student, teacher, teacher_ckpt):
-    distiller = build(student, teacher, teacher_ckpt)
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        losses = losses_of(distiller)
-    assert all(value.dtype == torch.float32 and torch.isfinite(value) for value in losses.values())
+@pytest.mark.parametrize('dtype, similar', [(torch.bfloat16, 0.8), (torch.float16, 0.98)])
+def test_gradients_under_autocast(student, teacher, teacher_ckpt, dtype, similar):
+    if torch.__version__ < '2.3':
+        pytest.skip(f'torch {torch.__version__} has no gradient scaler for CPUs')
+    gradients = []
+    for enabled in (False, True):
+        distiller = build(student, teacher, teacher_ckpt)
+        with torch.autocast('cpu', dtype=dtype, enabled=enabled):
+            losses = losses_of(distiller)
+        assert all(value.dtype == torch.float32 and torch.isfinite(value) for value in losses.values())
+        scaler = torch.amp.GradScaler('cpu', init_scale=2**8, enabled=enabled and dtype == torch.float16)
+        scaler.scale(sum(losses.values())).backward()
+        scaler.unscale_(torch.optim.SGD(distiller.parameters(), lr=1.))
+        gradients.append(torch.cat([p.grad.flatten() for p in distiller.parameters() if p.grad is not None]))
+    assert torch.cosine_similarity(*gradients, dim=0) > similar
+    assert 0.7 < gradients[1].norm() / gradients[0].norm() < 1.4

@@ -69,6 +69,11 @@ def test_pooling_before_the_adapter_is_pooling_after_it(make):
     torch.testing.assert_close(loss(student, teacher)['loss_channel'], after)
 
 
+def test_without_a_grid_nothing_is_pooled():
+    feature = torch.randn(1, 2, 40, 3)
+    assert ChannelRelationLoss(grid=None).prepare(feature) is feature
+
+
 @pytest.mark.parametrize('scale', [0., 1e-9, 1e-4])
 def test_a_dead_channel_is_not_the_whole_gradient(golden_pair, scale):
     norms = []
