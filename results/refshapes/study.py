@@ -1,7 +1,7 @@
 # The comparison of distillations on RefShapes, on a budget that a CPU can afford: a third of the demo's schedule.
-# Every method has two tries with the first seed, weights with which its gradient is a half and one and a half times that
-# of the student's own loss (tools/analysis_tools/balance_distillation.py measures it). Every rival has a third one, a
-# factor of three further on the side of the better one. What is best on val is trained with the other seeds.
+# Every method has two tries with the first seed, weights with which its gradient is a half and one and a half times
+# that of the student's own loss (tools/analysis_tools/balance_distillation.py measures it). Every rival has a third
+# one, a factor of three further on the side of the better one. What is best on val is trained with the other seeds.
 # Terms of CMKD by themselves have a weight that pulls as strongly as the whole does at its chosen one (half as strongly
 # as the student's own loss); what changes the whole keeps the chosen one.
 teacher = 'r18-slim_gru_refshapes'

@@ -211,7 +211,8 @@ def test_a_comparison_from_the_study_to_the_table(teacher_config, small_config, 
     run_tool(*common, '--finished-only')
     assert json.loads((work_dir / 'distillation.json').read_text()) == [
         row for row in rows if (row['method'], row['seed']) != ('kd-guided-off', 1)]
-    assert 'not finished: kd-guided-off (1 of 2 seeds), the search of kd (1 of 2 values)' in (work_dir / 'distillation.md').read_text()
+    assert 'not finished: kd-guided-off (1 of 2 seeds), the search of kd (1 of 2 values)' in (
+        work_dir / 'distillation.md').read_text()
     other = run_tool(*common[:-1], 'train_cfg.max_epochs=2', check=False)
     assert other.returncode == 1 and 'holds a run with another options' in other.stderr
     missing = run_tool(*common, '--teacher', tmp_path / 'typo', check=False)

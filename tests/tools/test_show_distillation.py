@@ -126,15 +126,18 @@ def test_two_models_on_a_part_of_another_split(folder, capsys, monkeypatch):
 
 
 def outcomes(student, teacher):
-    ious = {'teacher': torch.tensor(teacher), 'distilled student': torch.tensor(student)}
+    ious = {'teacher': torch.tensor(teacher), 'student alone': torch.tensor([0.2, 0.3, 0.6, 0.1]),
+            'distilled student': torch.tensor(student)}
     return show_distillation.Outcomes([3, 5, 8, 9], ious, {})
 
 
 @pytest.mark.parametrize(('option', 'chosen', 'line'), [
     ('student-only', [5, 9], 'teacher wrong: 2 of 4 expressions, all are shown'),
-    ('teacher-only', [], 'distilled student wrong: 0 of 4 expressions, nothing to show')])
+    ('teacher-only', [], 'distilled student wrong: 0 of 4 expressions, nothing to show'),
+    ('alone-only', [8], 'teacher wrong: 1 of 4 expressions, all are shown')])
 def test_shown_are_those_that_one_model_alone_gets_right(option, chosen, line, capsys):
-    args = show_distillation.parse_args(['config.py', 'work_dir', '--number', '2', '--show', option])
+    args = show_distillation.parse_args(['config.py', 'work_dir', '--number', '2', '--show', option,
+                                         '--student-checkpoint', 'alone.pth'])
     found = outcomes([0.9, 0.5, 0.1, 0.8], [0.5, 0.4, 0.2, 0.0])
     assert show_distillation.choose_shown(20, found, args) == chosen
     printed = capsys.readouterr().out.splitlines()
@@ -193,7 +196,7 @@ def test_student_alone_and_distillation_are_not_taken_for_each_other(folder):
 
 
 @pytest.mark.parametrize('arguments', [['--number', '1'], ['--number-for-agreement', '-1'], ['--stage', '-1'],
-                                       ['--student-config', 'r18_bert-mini_refcoco']])
+                                       ['--student-config', 'r18_bert-mini_refcoco'], ['--show', 'alone-only']])
 def test_bad_arguments_are_refused(arguments, capsys):
     with pytest.raises(SystemExit):
         show_distillation.parse_args(['config.py', 'work_dir', *arguments])

@@ -27,8 +27,8 @@ from torch import nn
 
 import mmseg_ris_kd  # noqa: F401  registers the components
 from mmseg_ris_kd.analysis.observation import check_distillation
-from mmseg_ris_kd.analysis.step_cost import STUDENT_STEP, TEACHER_STEP, memory_of
 from mmseg_ris_kd.analysis.provenance import commit_of
+from mmseg_ris_kd.analysis.step_cost import STUDENT_STEP, TEACHER_STEP, memory_of
 from mmseg_ris_kd.apis import cli, inference_model, load_config
 from mmseg_ris_kd.engine.cost import EXPRESSION, count_parameters, median_seconds, peak_bytes, resident_bytes
 from mmseg_ris_kd.engine.files import written_whole

@@ -43,6 +43,7 @@ from mmseg_ris_kd.analysis.agreement import (
     sample_iou,
 )
 from mmseg_ris_kd.analysis.observation import (
+    ALONE,
     DISTILLED,
     TEACHER,
     ObservedModel,
@@ -70,9 +71,10 @@ from mmseg_ris_kd.visualization.overlay import scale_image
 from mmseg_ris_kd.visualization.relation_figure import RelationPanel, draw_relation_figure
 
 THRESHOLD = 0.5
-GROUPS = {
-    'student-only': f'{DISTILLED} right (IoU >= {THRESHOLD:g}), {TEACHER} wrong',
-    'teacher-only': f'{TEACHER} right (IoU >= {THRESHOLD:g}), {DISTILLED} wrong',
+GROUPS = {  # by choice of --show: which model is compared with the teacher, and which group of Agreement it is
+    'student-only': (DISTILLED, 'student_only', f'{DISTILLED} right (IoU >= {THRESHOLD:g}), {TEACHER} wrong'),
+    'teacher-only': (DISTILLED, 'teacher_only', f'{TEACHER} right (IoU >= {THRESHOLD:g}), {DISTILLED} wrong'),
+    'alone-only': (ALONE, 'student_only', f'{ALONE} right (IoU >= {THRESHOLD:g}), {TEACHER} wrong'),
 }
 
 
@@ -92,7 +94,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
                         help='samples to show, and samples of the relation, drawn at random (default: %(default)s)')
     parser.add_argument('--show', choices=['random', *GROUPS], default='random',
                         help='samples to show: any (default), or of those that agreement is counted on those that '
-                             'only the distilled student gets right, or only the teacher')
+                             'the distilled student gets right and the teacher does not, the reverse, or those that '
+                             'the student alone gets right and the teacher does not')
     parser.add_argument('--number-for-agreement', type=int, default=0, metavar='N',
                         help='samples to count agreement on, drawn at random; 0: the whole split (default)')
     parser.add_argument('--stage', type=int, default=1,
@@ -110,6 +113,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(f'--number-for-agreement must be 0 (all) or more, got {args.number_for_agreement}')
     if args.stage < 0:
         parser.error(f'--stage must be 0 (the shallowest) or more, got {args.stage}')
+    if args.show == 'alone-only' and not args.student_checkpoint:
+        parser.error('--show alone-only needs --student-checkpoint, the weights of the student alone')
     if args.student_config and not args.student_checkpoint:
         parser.error('--student-config needs --student-checkpoint, the weights of the student alone')
     return args
@@ -229,11 +234,11 @@ def choose_shown(length: int, outcomes: Outcomes, args: argparse.Namespace) -> l
     """Indices of the samples that ``--show`` asks for, at most ``--number``; ``length`` is that of the dataset."""
     if args.show not in GROUPS:
         return choose(length, args.number, args.seed)
-    groups = groups_of(outcomes.ious[DISTILLED], outcomes.ious[TEACHER], threshold=THRESHOLD)
-    inside = groups[args.show.replace('-', '_')].tolist()
+    student, group, meaning = GROUPS[args.show]
+    inside = groups_of(outcomes.ious[student], outcomes.ious[TEACHER], threshold=THRESHOLD)[group].tolist()
     found = [index for index, chosen in zip(outcomes.indices, inside) if chosen]
     shown = f'{args.number} are shown' if len(found) > args.number else 'all are shown' if found else 'nothing to show'
-    print(f'--show {args.show}: {GROUPS[args.show]}: {len(found)} of {len(inside)} expressions, {shown}')
+    print(f'--show {args.show}: {meaning}: {len(found)} of {len(inside)} expressions, {shown}')
     return [found[i] for i in choose(len(found), args.number, args.seed)]
 
 
@@ -279,7 +284,7 @@ def draw_sample(image: torch.Tensor, predictions: dict[str, SegDataSample], reco
         rows.append(AttentionRow(name, mask, f'IoU {100 * sample_iou(sample):.1f}', maps[:-1], maps[-1], remark))
     target = first.gt_sem_seg.data[0].cpu().numpy()
     rgb = np.ascontiguousarray(image.numpy()[::-1].transpose(1, 2, 0))
-    chosen = f'Chosen: {GROUPS[args.show]}. ' if args.show in GROUPS else ''
+    chosen = f'Chosen: {GROUPS[args.show][-1]}. ' if args.show in GROUPS else ''
     return draw_attention_sheet(
         scale_image(rgb, target.shape[::-1]), first.expression, words, rows, target=target,
         subtitle=f'{chosen}Pixel-word attention of stage {args.stage}; one colour scale per row; at each pixel the '

@@ -238,7 +238,7 @@ def test_errors_name_the_keys_of_the_distillation(student, teacher, teacher_ckpt
     (dict(size_divisor=32), 'pads'),
     (dict(batch_augments=[dict(type='BatchSyncRandomResize', random_size_range=(64, 96))]), 'has batch_augments'),
 ])
-def test_what_one_of_two_preprocessors_alone_does_to_images_is_refused(student, teacher, teacher_ckpt, entries, problem):
+def test_what_one_of_two_preprocessors_alone_does_is_refused(student, teacher, teacher_ckpt, entries, problem):
     other = dict(teacher, data_preprocessor=dict(type='SegDataPreProcessor', mean=[9.] * 3, std=[1.] * 3, **entries))
     with pytest.raises(ValueError, match=f'model.teacher.data_preprocessor {problem}'):
         build(student, other, teacher_ckpt)
