@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 DEMO_CONFIG := configs/refshapes/r18-slim_gru_refshapes.py
 DEMO_DIR := work_dirs/demo
 
-STUDY := results/refshapes/quick.py
+STUDY := results/refshapes/full_schedule.py
 
 .PHONY: demo distill test lint clean
 

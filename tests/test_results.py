@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_ris_kd.analysis import load_study, summarize
+from mmseg_ris_kd.analysis import load_study, markdown_report, summarize
 from mmseg_ris_kd.apis import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +40,42 @@ def test_means_and_gains_of_the_study(header):
 def test_every_distillation_of_the_study_is_in_a_table():
     named = {*table('| method | val |'), *table('| CMKD | val |')}
     assert named == {row['method'] for row in rows()}
+
+
+@pytest.mark.parametrize('folder, study', [('.', 'study.py'), ('full_schedule', 'full_schedule.py')])
+def test_reports_are_of_the_committed_rows_and_costs(folder, study):
+    report = markdown_report(rows(RESULTS / folder), [], notes={}, costs=load_study(RESULTS / study).costs)
+    written = (RESULTS / folder / 'distillation.md').read_text().splitlines()
+    assert {line for line in report.splitlines() if line.startswith('|')} <= set(written)
+
+
+def test_means_and_gains_of_the_full_schedule():
+    summaries, named = summarize(rows(RESULTS / 'full_schedule')), table('| mIoU | val |')
+    cells = {method: [summaries[method, split] for split in ('val', 'testA', 'testB')]
+             for method in ('teacher', 'student', 'cmkd')}
+    assert named == {
+        'teacher, 0.993 M parameters': [f'{summary.mean:.2f}' for summary in cells['teacher']],
+        'student alone, 0.124 M': [f'{summary.mean:.2f} ± {summary.spread:.2f}' for summary in cells['student']],
+        'CMKD': [f'{summary.mean:.2f} ± {summary.spread:.2f}' for summary in cells['cmkd']],
+        'gain, mean and by seed': [
+            f'{summary.mean_gain:+.2f}: ' + ', '.join(f'{gain:.1f}' for _, gain in sorted(summary.gains.items()))
+            for summary in cells['cmkd']]}
+
+
+def test_costs_are_those_of_the_benchmarks():
+    columns = []
+    for file in ('refcoco_480_cpu', 'refshapes_cpu'):
+        report = json.loads((ROOT / 'results' / 'cost' / f'{file}.json').read_text())
+        steps, relations = report['steps'], report['relations']
+        alone, teacher = steps['student alone'], steps['teacher forward']
+        cmkd = next(step for name, step in steps.items() if name.startswith('cmkd_'))
+        columns.append([
+            f'{cmkd["seconds"] / (alone["seconds"] + teacher["seconds"]):.2f}',
+            f'{(cmkd["bytes"] + cmkd["resident_bytes"]) / (alone["bytes"] + alone["resident_bytes"]):.2f}',
+            f'{cmkd["bytes"] / alone["bytes"]:.2f}',
+            *(f'{1e3 * relation["seconds"]:.0f} ms, {relation["bytes"] / 2**20:.0f} MiB' for relation in (
+                relations['channel relation, all positions'], relations['pixel relation (CIRKD), all positions']))])
+    assert list(table('| | 480 x 480 |').values()) == [list(cells) for cells in zip(*columns)]
 
 
 def test_agreement_is_the_mean_of_the_seeds():
