@@ -54,7 +54,7 @@ def examples(tmp_path, monkeypatch):
     for name, code in blocks:
         with open(tmp_path / name, 'a') as file:
             file.write(code)
-    assert {name for name, _ in blocks} == {'my_loss.py', 'my_kd.py', 'my_study.py'}
+    assert {name for name, _ in blocks} == {'my_pair.py', 'my_loss.py', 'my_kd.py', 'my_study.py'}
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -62,6 +62,14 @@ def examples(tmp_path, monkeypatch):
     sys.modules.pop('my_loss', None)
     for name in ('MyLoss', 'WordShareLoss'):
         MODELS._module_dict.pop(name, None)
+
+
+def test_the_example_of_a_pair_is_built(examples, offline_model):
+    model = offline_model(load_config('my_pair.py').model)
+    model.update(teacher_ckpt=None, allow_random_teacher=True)
+    distiller = MODELS.build(model)
+    assert type(distiller.student.backbone).__name__ == 'MobileNetV3'
+    assert distiller.teacher_config['backbone']['type'] == 'LanguageAwareSwin'
 
 
 def test_the_example_of_a_loss_distils(examples, offline_model):
