@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_ris_kd.analysis import load_study, markdown_report, summarize
+from mmseg_ris_kd.analysis import Run, load_study, markdown_report, summarize
+from mmseg_ris_kd.analysis.study_runner import settings_digest
 from mmseg_ris_kd.apis import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,14 +40,33 @@ def test_means_and_gains_of_the_study(header):
 
 def test_every_distillation_of_the_study_is_in_a_table():
     named = {*table('| method | val |'), *table('| CMKD | val |')}
-    assert named == {row['method'] for row in rows()}
+    assert named == {'teacher', 'student', *load_study(RESULTS / 'study.py').distillations}
 
 
 @pytest.mark.parametrize('folder, study', [('.', 'study.py'), ('full_schedule', 'full_schedule.py')])
-def test_reports_are_of_the_committed_rows_and_costs(folder, study):
-    report = markdown_report(rows(RESULTS / folder), [], notes={}, costs=load_study(RESULTS / study).costs)
-    written = (RESULTS / folder / 'distillation.md').read_text().splitlines()
-    assert {line for line in report.splitlines() if line.startswith('|')} <= set(written)
+def test_reports_are_of_the_committed_rows_runs_and_costs(folder, study):
+    study = load_study(RESULTS / study)
+    searches = [dict(method=name, value=value, mIoU=metrics_of(run)['val']['mIoU'])
+                for name, method in study.distillations.items()
+                for value, run in zip(method.search_values, study.search(name))]
+    report = markdown_report(rows(RESULTS / folder), searches, notes={}, costs=study.costs)
+    tables = [[line for line in text.splitlines() if line.startswith('|')]
+              for text in (report, (RESULTS / folder / 'distillation.md').read_text())]
+    assert tables[0] == tables[1]
+
+
+def metrics_of(run: Run) -> dict:
+    return json.loads((RESULTS / 'runs' / run.folder / 'metrics.json').read_text())['metrics']
+
+
+def test_rows_are_of_the_runs_and_of_todays_configs():
+    runs = [json.loads(path.read_text()) for path in (RESULTS / 'runs').rglob('run.json')]
+    for run in [*runs, *rows(), *rows(RESULTS / 'full_schedule')]:
+        if run.get('method') != 'teacher':
+            assert run['settings'] == settings_digest(run['config'], json.dumps(run['options'])), run
+    recorded = [{key: value for key, value in row.items() if key in runs[0] or key == 'teacher'}
+                for row in rows() if row['method'] != 'teacher']
+    assert all(row in runs for row in recorded)
 
 
 def test_means_and_gains_of_the_full_schedule():

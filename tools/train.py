@@ -51,12 +51,17 @@ def main() -> None:
 
 
 def choose_checkpoint(config: Config, wanted: str | None) -> None:
-    """Let training resume from ``wanted``, from the config's own ``load_from``, or from the work dir's last one."""
+    """Let training resume from ``wanted``, from the config's own ``load_from``, or from the work dir's last one.
+
+    Without any of them it starts at the beginning, which a ``load_from`` still has a say in.
+    """
     checkpoint = wanted if wanted not in (None, 'auto') else None
     checkpoint = checkpoint or (config.get('load_from') if wanted is None else None)
     checkpoint = checkpoint or latest_checkpoint(config.work_dir)
-    config.load_from, config.resume = checkpoint, checkpoint is not None
-    if checkpoint is None:
+    config.resume = checkpoint is not None
+    if config.resume:
+        config.load_from = checkpoint
+    else:
         print(f'No checkpoint in {config.work_dir} to resume from: training starts at the beginning.')
 
 

@@ -6,4 +6,4 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 # the weight that results/refshapes/study.py found
-model = dict(distill_losses=dict(fitnet=dict(_base_.distill_losses.fitnet, loss_weight=3.)))
+model = dict(distill_losses=dict(fitnet=dict(_base_.distill_losses.fitnet, loss_weight=1.)))

@@ -162,11 +162,13 @@ def _check_entries(entries: dict, path: str | Path) -> dict:
 def _checked_distillations(entries: dict[str, dict], path: str | Path) -> dict[str, Distillation]:
     known = Distillation.__dataclass_fields__
     for name, method in entries.items():
+        if not isinstance(method, dict) or set(method) - set(known) or 'config' not in method:
+            raise ValueError(f'study {path}: distillations[{name!r}] needs config and may have {sorted(known)}, but is '
+                             f'{method!r}')
+    for name, method in entries.items():
         where = f'study {path}: distillations[{name!r}]'
         if name in ('teacher', 'student'):
             raise ValueError(f'{where} needs another name, the baselines are called so')
-        if not isinstance(method, dict) or set(method) - set(known) or 'config' not in method:
-            raise ValueError(f'{where} needs config and may have {sorted(known)}, but is {method!r}')
         values = method.get('search_values', ())
         if not isinstance(values, (tuple, list)) or not all(isinstance(value, (int, float)) for value in values):
             raise ValueError(f'{where}: search_values must be a tuple of numbers, but is {values!r}')

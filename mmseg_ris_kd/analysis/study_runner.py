@@ -19,8 +19,9 @@ from .provenance import commit_of, environment
 from .study import Run, Study
 
 # what a training and its test are made of, but for the seed
-SETTINGS = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks', 'randomness',
+SETTINGS = ('model', 'load_from', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks', 'sync_bn',
             'train_dataloader.batch_size', 'train_dataloader.dataset', 'train_dataloader.sampler',
+            'train_dataloader.drop_last', 'default_hooks.checkpoint', 'val_dataloader.dataset', 'val_evaluator',
             'test_dataloader.dataset', 'test_evaluator')
 
 
@@ -229,8 +230,8 @@ def settings_digest(config: str, overrides: str) -> str:
 
     The teacher's checkpoint is left out, wherever it lies.
     """
-    resolved = load_config(config, json.loads(overrides))
-    resolved.model.pop('teacher_ckpt', None)
-    parts = {key: functools.reduce(lambda entry, part: entry.get(part, {}), key.split('.'), resolved.to_dict())
+    resolved = load_config(config, json.loads(overrides)).to_dict()
+    resolved['model'].pop('teacher_ckpt', None)
+    parts = {key: functools.reduce(lambda entry, part: entry.get(part, {}), key.split('.'), resolved)
              for key in SETTINGS}
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]

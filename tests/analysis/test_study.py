@@ -88,7 +88,6 @@ def test_costs_are_those_of_configs_without_options(path):
     (("value_of='cwd'", "value_of='plain'"), "value_of='plain' must name a distillation of the study with"),
     (("value_of='cwd'", "value_of='cwd', search_key='a', search_values=(1, 2)"), 'and this one must have none'),
     (("dict(config='plain')", "'plain'"), r"distillations\['plain'\] needs config .* but is 'plain'"),
-    (('distillations = {', 'distillations = [{'), 'distillations must be a dict by name'),
     (('(1., 10.)', '(1.)'), 'search_values must be a tuple of numbers, but is 1.0'),
     (('search_key', 'search_kye'), 'search_kye'),
     (('seeds = (3, 4)', 'seeds = (3, 4)\noptoins = dict(a=1)'), r"unknown entries \['optoins'\]"),
@@ -99,12 +98,23 @@ def test_costs_are_those_of_configs_without_options(path):
     (('(1., 10.)', "('a', 'b')"), 'search_values must be a tuple of numbers'),
 ])
 def test_mistakes_are_named(path, change, message):
-    text = STUDY.replace(*change)
-    path.write_text(text + ']' if '[{' in text else text)
+    path.write_text(STUDY.replace(*change))
     with pytest.raises(ValueError, match=message):
         load_study(path)
     with pytest.raises(FileNotFoundError, match='no study file'):
         load_study('nowhere.py')
+
+
+def test_distillations_are_named(path):
+    path.write_text(STUDY + 'distillations = [*distillations.values()]')
+    with pytest.raises(ValueError, match='distillations must be a dict by name'):
+        load_study(path)
+
+
+def test_an_entry_is_looked_at_before_what_refers_to_it(path):
+    path.write_text(STUDY + "distillations = dict(a=dict(config='cwd', value_of='b'), b='plain')")
+    with pytest.raises(ValueError, match=r"distillations\['b'\] needs config"):
+        load_study(path)
 
 
 @pytest.mark.parametrize('path', STUDIES, ids=lambda path: f'{path.parent.name}-{path.stem}')

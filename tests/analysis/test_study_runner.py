@@ -90,8 +90,15 @@ def test_what_is_finished_is_not_run_again_but_a_new_split_is_tested(runner, fol
 
 
 @pytest.mark.parametrize('change', [
-    "train_dataloader = dict(batch_size=4)", "custom_hooks = [dict(type='EMAHook')]",
-    "test_evaluator = dict(protocol='other')", "model = dict(weight=3.)",
+    'model = dict(weight=3.)', "load_from = 'warm.pth'", "optim_wrapper = dict(type='AmpOptimWrapper')",
+    'param_scheduler = []', 'train_cfg = dict(max_epochs=2)', "custom_hooks = [dict(type='EMAHook')]",
+    "sync_bn = 'torch'", 'train_dataloader = dict(batch_size=4)',
+    'train_dataloader = dict(batch_size=2, drop_last=True)',
+    "train_dataloader = dict(batch_size=2, sampler=dict(type='InfiniteSampler'))",
+    "train_dataloader = dict(batch_size=2, dataset=dict(split='val'))",
+    "default_hooks = dict(checkpoint=dict(save_best='oIoU'))", "val_dataloader = dict(dataset=dict(split='train'))",
+    "val_evaluator = dict(protocol='other')", "test_dataloader = dict(dataset=dict(split='train'))",
+    "test_evaluator = dict(protocol='other')",
 ])
 def test_another_config_is_an_error(runner, folder, change):
     runner().run()
@@ -113,7 +120,6 @@ def test_a_record_of_an_older_version_is_an_error(runner, folder):
 
 def test_another_teacher_is_an_error(runner, folder):
     runner().run()
-    settings_digest.cache_clear()
     torch.save(dict(meta=dict(seed=8)), folder / 'teacher/epoch_1.pth')
     with pytest.raises(ValueError, match=r'kd/weight=1/seed0 holds a run with another teacher '):
         runner().results()

@@ -43,7 +43,7 @@ def test_nothing_to_resume_from_starts_at_the_beginning(wanted, options, config,
     chosen = config(**options)
     chosen.work_dir = str(tmp_path / 'empty')
     train.choose_checkpoint(chosen, wanted)
-    assert chosen.resume is False
+    assert chosen.resume is False and chosen.load_from == options.get('load_from')
     assert f'No checkpoint in {tmp_path / "empty"}' in capsys.readouterr().out
 
 

@@ -71,10 +71,19 @@ from mmseg_ris_kd.visualization.overlay import scale_image
 from mmseg_ris_kd.visualization.relation_figure import RelationPanel, draw_relation_figure
 
 THRESHOLD = 0.5
-GROUPS = {  # by choice of --show: which model is compared with the teacher, and which group of Agreement it is
-    'student-only': (DISTILLED, 'student_only', f'{DISTILLED} right (IoU >= {THRESHOLD:g}), {TEACHER} wrong'),
-    'teacher-only': (DISTILLED, 'teacher_only', f'{TEACHER} right (IoU >= {THRESHOLD:g}), {DISTILLED} wrong'),
-    'alone-only': (ALONE, 'student_only', f'{ALONE} right (IoU >= {THRESHOLD:g}), {TEACHER} wrong'),
+
+
+class Choice(NamedTuple):
+    """What ``--show`` offers: a group of ``Agreement`` between a student and the teacher."""
+    student: str
+    group: str
+    meaning: str
+
+
+CHOICES = {
+    'student-only': Choice(DISTILLED, 'student_only', f'{DISTILLED} right (IoU >= {THRESHOLD:g}), {TEACHER} wrong'),
+    'teacher-only': Choice(DISTILLED, 'teacher_only', f'{TEACHER} right (IoU >= {THRESHOLD:g}), {DISTILLED} wrong'),
+    'alone-only': Choice(ALONE, 'student_only', f'{ALONE} right (IoU >= {THRESHOLD:g}), {TEACHER} wrong'),
 }
 
 
@@ -92,7 +101,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--split', default='val', help='split to look at (default: %(default)s)')
     parser.add_argument('--number', type=int, default=8,
                         help='samples to show, and samples of the relation, drawn at random (default: %(default)s)')
-    parser.add_argument('--show', choices=['random', *GROUPS], default='random',
+    parser.add_argument('--show', choices=['random', *CHOICES], default='random',
                         help='samples to show: any (default), or of those that agreement is counted on those that '
                              'the distilled student gets right and the teacher does not, the reverse, or those that '
                              'the student alone gets right and the teacher does not')
@@ -232,13 +241,14 @@ def show_agreement(outcomes: Outcomes, models: Sequence[ObservedModel], args: ar
 
 def choose_shown(length: int, outcomes: Outcomes, args: argparse.Namespace) -> list[int]:
     """Indices of the samples that ``--show`` asks for, at most ``--number``; ``length`` is that of the dataset."""
-    if args.show not in GROUPS:
+    if args.show not in CHOICES:
         return choose(length, args.number, args.seed)
-    student, group, meaning = GROUPS[args.show]
-    inside = groups_of(outcomes.ious[student], outcomes.ious[TEACHER], threshold=THRESHOLD)[group].tolist()
+    wanted = CHOICES[args.show]
+    groups = groups_of(outcomes.ious[wanted.student], outcomes.ious[TEACHER], threshold=THRESHOLD)
+    inside = groups[wanted.group].tolist()
     found = [index for index, chosen in zip(outcomes.indices, inside) if chosen]
     shown = f'{args.number} are shown' if len(found) > args.number else 'all are shown' if found else 'nothing to show'
-    print(f'--show {args.show}: {meaning}: {len(found)} of {len(inside)} expressions, {shown}')
+    print(f'--show {args.show}: {wanted.meaning}: {len(found)} of {len(inside)} expressions, {shown}')
     return [found[i] for i in choose(len(found), args.number, args.seed)]
 
 
@@ -284,7 +294,7 @@ def draw_sample(image: torch.Tensor, predictions: dict[str, SegDataSample], reco
         rows.append(AttentionRow(name, mask, f'IoU {100 * sample_iou(sample):.1f}', maps[:-1], maps[-1], remark))
     target = first.gt_sem_seg.data[0].cpu().numpy()
     rgb = np.ascontiguousarray(image.numpy()[::-1].transpose(1, 2, 0))
-    chosen = f'Chosen: {GROUPS[args.show][-1]}. ' if args.show in GROUPS else ''
+    chosen = f'Chosen: {CHOICES[args.show].meaning}. ' if args.show in CHOICES else ''
     return draw_attention_sheet(
         scale_image(rgb, target.shape[::-1]), first.expression, words, rows, target=target,
         subtitle=f'{chosen}Pixel-word attention of stage {args.stage}; one colour scale per row; at each pixel the '

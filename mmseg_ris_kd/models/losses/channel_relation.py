@@ -61,7 +61,7 @@ class ChannelRelationLoss(FeatureLoss):
                  loss_weight: float = 1.,
                  schedule: dict | None = None):
         super().__init__(feature=feature, stages=stages, loss_weight=loss_weight, schedule=schedule)
-        check_positive(self, tau=tau, grid=grid)
+        check_positive(self, tau=tau, grid=1 if grid is None else grid)
         self.tau = tau
         self.grid = grid
         self.guided = guided

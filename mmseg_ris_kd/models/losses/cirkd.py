@@ -45,7 +45,7 @@ class CIRKDMiniBatchLoss(FeatureLoss):
     def __init__(self, *, tau: float = 0.1, grid: int | None = 15, feature: str = 'fused',
                  stages: Sequence[int] = (0, 1, 2, 3), loss_weight: float = 1., schedule: dict | None = None):
         super().__init__(feature=feature, stages=stages, loss_weight=loss_weight, schedule=schedule)
-        check_positive(self, tau=tau, grid=grid)
+        check_positive(self, tau=tau, grid=1 if grid is None else grid)
         self.tau = tau
         self.grid = grid
 

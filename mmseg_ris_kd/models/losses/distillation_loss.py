@@ -148,10 +148,10 @@ def check_stages(stages: Sequence[int], loss: nn.Module) -> tuple[int, ...]:
     return stages
 
 
-def check_positive(loss: nn.Module, **values: float | None) -> None:
-    """Raise a ``ValueError`` that names the argument of ``loss`` that is neither positive nor None."""
+def check_positive(loss: nn.Module, **values: float) -> None:
+    """Raise a ``ValueError`` that names the argument of ``loss`` that is not positive."""
     for name, value in values.items():
-        if value is not None and value <= 0:
+        if value <= 0:
             raise ValueError(f'{type(loss).__name__}: {name} must be positive, but got {value}')
 
 

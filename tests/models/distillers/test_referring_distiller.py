@@ -275,7 +275,7 @@ def test_bad_teachers_are_refused(student, teacher, teacher_ckpt, tmp_path):
 
 @pytest.mark.parametrize('dtype, similar', [(torch.bfloat16, 0.8), (torch.float16, 0.98)])
 def test_gradients_under_autocast(student, teacher, teacher_ckpt, dtype, similar):
-    if torch.__version__ < '2.3':
+    if dtype == torch.float16 and torch.__version__ < '2.3':
         pytest.skip(f'torch {torch.__version__} has no gradient scaler for CPUs')
     gradients = []
     for enabled in (False, True):
@@ -283,9 +283,12 @@ def test_gradients_under_autocast(student, teacher, teacher_ckpt, dtype, similar
         with torch.autocast('cpu', dtype=dtype, enabled=enabled):
             losses = losses_of(distiller)
         assert all(value.dtype == torch.float32 and torch.isfinite(value) for value in losses.values())
-        scaler = torch.amp.GradScaler('cpu', init_scale=2**8, enabled=enabled and dtype == torch.float16)
-        scaler.scale(sum(losses.values())).backward()
-        scaler.unscale_(torch.optim.SGD(distiller.parameters(), lr=1.))
+        if enabled and dtype == torch.float16:
+            scaler = torch.amp.GradScaler('cpu', init_scale=2**8)
+            scaler.scale(sum(losses.values())).backward()
+            scaler.unscale_(torch.optim.SGD(distiller.parameters(), lr=1.))
+        else:
+            sum(losses.values()).backward()
         gradients.append(torch.cat([p.grad.flatten() for p in distiller.parameters() if p.grad is not None]))
     assert torch.cosine_similarity(*gradients, dim=0) > similar
     assert 0.7 < gradients[1].norm() / gradients[0].norm() < 1.4
