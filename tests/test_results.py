@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_ris_kd.analysis import Run, load_study, markdown_report, summarize
+from mmseg_ris_kd.analysis import load_study, markdown_report, summarize
 from mmseg_ris_kd.analysis.study_runner import settings_digest
 from mmseg_ris_kd.apis import load_config
 
@@ -46,7 +46,7 @@ def test_every_distillation_of_the_study_is_in_a_table():
 @pytest.mark.parametrize('folder, study', [('.', 'study.py'), ('full_schedule', 'full_schedule.py')])
 def test_reports_are_of_the_committed_rows_runs_and_costs(folder, study):
     study = load_study(RESULTS / study)
-    searches = [dict(method=name, value=value, mIoU=metrics_of(run)['val']['mIoU'])
+    searches = [dict(method=name, value=value, mIoU=metrics_of(run.folder)['val']['mIoU'])
                 for name, method in study.distillations.items()
                 for value, run in zip(method.search_values, study.search(name))]
     report = markdown_report(rows(RESULTS / folder), searches, notes={}, costs=study.costs)
@@ -55,8 +55,17 @@ def test_reports_are_of_the_committed_rows_runs_and_costs(folder, study):
     assert tables[0] == tables[1]
 
 
-def metrics_of(run: Run) -> dict:
-    return json.loads((RESULTS / 'runs' / run.folder / 'metrics.json').read_text())['metrics']
+def metrics_of(folder: str) -> dict:
+    return json.loads((RESULTS / 'runs' / folder / 'metrics.json').read_text())['metrics']
+
+
+def test_what_was_left_out_is_of_the_runs():
+    for folder, cells in table('| left out | val |').items():
+        for split, cell in zip(('val', 'testA', 'testB'), cells):
+            ours, alone = ([metrics_of(f'{name}/seed{seed}')[split]['mIoU'] for seed in range(3)]
+                           for name in (folder, 'student'))
+            mean = statistics.fmean(ours)
+            assert cell == f'{mean:.2f} ({mean - statistics.fmean(alone):+.2f})', (folder, split)
 
 
 def test_rows_are_of_the_runs_and_of_todays_configs():

@@ -6,4 +6,4 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 # the weight that results/refshapes/study.py found
-model = dict(distill_losses=dict(cirkd=dict(_base_.distill_losses.cirkd, loss_weight=1.575)))
+model = dict(distill_losses=dict(cirkd=dict(_base_.distill_losses.cirkd, loss_weight=0.525)))

@@ -6,4 +6,4 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 # the weight that results/refshapes/study.py found
-model = dict(distill_losses=dict(logit_kd=dict(_base_.distill_losses.logit_kd, loss_weight=5.85)))
+model = dict(distill_losses=dict(logit_kd=dict(_base_.distill_losses.logit_kd, loss_weight=1.95)))
