@@ -53,15 +53,13 @@ def main() -> None:
 def choose_checkpoint(config: Config, wanted: str | None) -> None:
     """Let training resume from ``wanted``, from the config's own ``load_from``, or from the work dir's last one.
 
-    Without any of them it starts at the beginning, which a ``load_from`` still has a say in.
+    Without a checkpoint to resume from, training starts anew, with the weights of ``load_from`` if it is set.
     """
     checkpoint = wanted if wanted not in (None, 'auto') else None
     checkpoint = checkpoint or (config.get('load_from') if wanted is None else None)
     checkpoint = checkpoint or latest_checkpoint(config.work_dir)
-    config.resume = checkpoint is not None
-    if config.resume:
-        config.load_from = checkpoint
-    else:
+    config.load_from, config.resume = checkpoint or config.get('load_from'), checkpoint is not None
+    if not config.resume:
         print(f'No checkpoint in {config.work_dir} to resume from: training starts at the beginning.')
 
 

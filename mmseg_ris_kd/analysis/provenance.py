@@ -8,7 +8,7 @@ import torch
 
 
 def commit_of(folder: Path) -> str:
-    """Name of the commit that runs, marked if files differ from it."""
+    """Abbreviated hash of the checked-out commit, with ``-dirty`` if files differ; a remark where there is no git."""
     try:
         return subprocess.run(['git', 'describe', '--always', '--dirty', '--abbrev=12'], cwd=folder, check=True,
                               capture_output=True, text=True).stdout.strip()

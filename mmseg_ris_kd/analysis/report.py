@@ -156,5 +156,6 @@ def draw_figure(rows: Sequence[dict], path: str | Path, *, metric: str = 'mIoU')
         panel.spines[['top', 'right']].set_visible(False)
         panel.tick_params(labelsize=8)
     panels[0][0].set_yticks(range(len(methods)), methods)
+    panels[0][0].set_ylim(-0.6, len(methods) - 0.4)  # room for the whole marks of the first and last row
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
