@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..apis.config import load_config
-from ..engine.checkpoint import best_checkpoint, read_checkpoint
+from ..engine.checkpoint import best_checkpoint, read_checkpoint, weights_digest
 from ..engine.files import written_whole
 from .provenance import commit_of, environment
 from .study import Run, Study
@@ -124,12 +124,12 @@ class StudyRunner:
 
     @functools.cache  # noqa: B019  one runner per process
     def teacher_digest(self) -> str | None:
-        """The beginning of the SHA-256 of the teacher's checkpoint, or None where it is not (any more)."""
+        """``weights_digest`` of the teacher, or None where its checkpoint is not (any more)."""
         try:
             path = best_checkpoint(self.folder(next(self.study.baselines())))
         except FileNotFoundError:
             return None
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+        return weights_digest(path)
 
     def is_finished(self, run: Run) -> bool:
         """Whether a run need not be started.
@@ -160,7 +160,7 @@ class StudyRunner:
         changed = [key for key, value in record.items() if value is not None and known[key] != value]
         if changed:
             raise ValueError(f'{folder} holds a run with another {" and ".join(changed)} ({folder}/run.json; settings '
-                             'are the contents of the config, teacher is its checkpoint): choose another --work-dir, '
+                             'are the contents of the config, teacher its weights): choose another --work-dir, '
                              'or delete that folder')
         return metrics.is_file() and set(self.study.splits) <= set(self.metrics(run))
 

@@ -1,9 +1,11 @@
 """Load checkpoints so that a wrong file is an error and not a random network."""
 from __future__ import annotations
 
+import hashlib
 import os.path as osp
 from pathlib import Path
 
+import torch
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
@@ -100,6 +102,20 @@ def weights_for(model: nn.Module, checkpoint: dict) -> dict:
     if any(key.startswith('student.') for key in weights) and not hasattr(model, 'student'):
         return {key[len('student.'):]: value for key, value in weights.items() if key.startswith('student.')}
     return weights
+
+
+def weights_digest(path: str | Path) -> str:
+    """Return the first 12 digits of a SHA-256 of a checkpoint's weights, by name.
+
+    What else it holds, such as logged times and the optimizer's state, does not count: a training that is repeated bit
+    by bit has the same digest.
+    """
+    checkpoint = read_checkpoint(path)
+    digest = hashlib.sha256()
+    for name, tensor in sorted(checkpoint.get('state_dict', checkpoint).items()):
+        digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}\n'.encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:12]
 
 
 def latest_checkpoint(work_dir: str | Path) -> str | None:

@@ -49,7 +49,7 @@ def folder(tmp_path):
         (tmp_path / name).write_text(text)
     teacher = tmp_path / 'teacher'
     teacher.mkdir()
-    torch.save(dict(meta=dict(seed=7)), teacher / 'epoch_1.pth')
+    torch.save(dict(meta=dict(seed=7), state_dict=dict(weight=torch.ones(2))), teacher / 'epoch_1.pth')
     (teacher / 'metrics.json').write_text(json.dumps(dict(protocol='ours', metrics=dict(val=dict(mIoU=90)))))
     return tmp_path
 
@@ -120,7 +120,10 @@ def test_a_record_of_an_older_version_is_an_error(runner, folder):
 
 def test_another_teacher_is_an_error(runner, folder):
     runner().run()
-    torch.save(dict(meta=dict(seed=8)), folder / 'teacher/epoch_1.pth')
+    before, teacher = runner().results(), folder / 'teacher/epoch_1.pth'
+    torch.save(dict(meta=dict(seed=7, time='later'), state_dict=dict(weight=torch.ones(2))), teacher)
+    assert runner().results() == before  # the same weights are the same teacher
+    torch.save(dict(meta=dict(seed=7), state_dict=dict(weight=torch.zeros(2))), teacher)
     with pytest.raises(ValueError, match=r'kd/weight=1/seed0 holds a run with another teacher '):
         runner().results()
 

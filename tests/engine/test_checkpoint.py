@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mmseg_ris_kd.apis import best_checkpoint, latest_checkpoint, load_checkpoint_strictly
+from mmseg_ris_kd.engine.checkpoint import weights_digest
 
 
 def network(width: int = 4) -> nn.Sequential:
@@ -93,3 +94,22 @@ def test_best_checkpoint(tmp_path):
     assert best_checkpoint(tmp_path) == last
     best = save(tmp_path / 'best_mIoU_epoch_1.pth', network())
     assert best_checkpoint(tmp_path) == best and best_checkpoint(last) == last
+
+
+def test_digest_of_the_weights_alone(tmp_path):
+    model = network()
+    first, again, plain = (tmp_path / name for name in ('first.pth', 'again.pth', 'plain.pth'))
+    save(first, model)
+    save(again, model, time='later')
+    torch.save(dict(reversed(list(model.state_dict().items()))), plain)
+    assert weights_digest(first) == weights_digest(again) == weights_digest(plain)
+    changes = (
+        lambda weights: weights.update({'0.weight': weights['0.weight'].nextafter(torch.tensor(9.))}),
+        lambda weights: weights.update({'0.weight': weights['0.weight'].flatten()}),
+        lambda weights: weights.update({'0.renamed': weights.pop('0.weight')}),
+    )
+    for change in changes:
+        weights = dict(model.state_dict())
+        change(weights)
+        torch.save(dict(state_dict=weights), again)
+        assert weights_digest(again) != weights_digest(first)
