@@ -21,7 +21,8 @@ demo: $(READY)
 	    --split val testA testB --show-dir $(DEMO_DIR)/sheets
 
 distill: $(READY) $(DEMO_DIR)/metrics.json
-	$(BIN)/python tools/analysis_tools/compare_distillation.py $(STUDY) --teacher $(DEMO_DIR) --work-dir work_dirs/distill
+	$(BIN)/python tools/analysis_tools/compare_distillation.py $(STUDY) --only cmkd --seeds 0 \
+	    --teacher $(DEMO_DIR) --work-dir work_dirs/distill
 
 # the last thing that the demo writes
 $(DEMO_DIR)/metrics.json:

@@ -1,6 +1,12 @@
-# make distill: one seed of the student alone and of CMKD
+# To the end: the schedule of the configs, for CMKD and the two rivals that gained most on the short budget of study.py.
+# The rivals search their weights anew, among the same values; CMKD has those of its config.
+# make distill runs the first seed of the student alone and of CMKD.
 _base_ = './study.py'
 
-seeds = (0, )
-options = dict(_delete_=True)  # the schedule of the configs
-distillations = dict(_delete_=True, cmkd=dict(config='cmkd_r18-slim_to_r18-nano_refshapes'))
+options = dict(_delete_=True)
+distillations = dict(
+    _delete_=True,
+    cmkd=dict(config='cmkd_r18-slim_to_r18-nano_refshapes'),
+    cwd=_base_.distillations.cwd,
+    dist=_base_.distillations.dist,
+    **{'cmkd-logit-kd': dict(config='cmkd-logit-kd_r18-slim_to_r18-nano_refshapes')})
