@@ -8,5 +8,4 @@ distillations = dict(
     _delete_=True,
     cmkd=dict(config='cmkd_r18-slim_to_r18-nano_refshapes'),
     cwd=_base_.distillations.cwd,
-    dist=_base_.distillations.dist,
-    **{'cmkd-logit-kd': dict(config='cmkd-logit-kd_r18-slim_to_r18-nano_refshapes')})
+    dist=_base_.distillations.dist)
