@@ -6,4 +6,4 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 # the weight that results/refshapes/study.py found
-model = dict(distill_losses=dict(ickd=dict(_base_.distill_losses.ickd, loss_weight=0.9333)))
+model = dict(distill_losses=dict(ickd=dict(_base_.distill_losses.ickd, loss_weight=0.3111)))

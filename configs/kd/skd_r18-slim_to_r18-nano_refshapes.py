@@ -6,4 +6,4 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 # the weight that results/refshapes/study.py found
-model = dict(distill_losses=dict(skd=dict(_base_.distill_losses.skd, loss_weight=0.1667)))
+model = dict(distill_losses=dict(skd=dict(_base_.distill_losses.skd, loss_weight=0.0556)))
