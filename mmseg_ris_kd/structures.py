@@ -1,13 +1,27 @@
 """The two records that models pass on: ``TextFeatures`` and ``RISFeatures``."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from torch import Tensor
 
 
+class _Record:
+    """What the two records share."""
+
+    def detach(self):
+        """Return the same record without gradients."""
+        return type(self)(**{field.name: _detached(getattr(self, field.name)) for field in fields(self)})
+
+
+def _detached(value):
+    if isinstance(value, tuple):
+        return tuple(_detached(part) for part in value)
+    return value if value is None else value.detach()
+
+
 @dataclass
-class TextFeatures:
+class TextFeatures(_Record):
     """What a text encoder computed for B expressions of at most L tokens.
 
     Args:
@@ -24,7 +38,7 @@ class TextFeatures:
 
 
 @dataclass
-class RISFeatures:
+class RISFeatures(_Record):
     """Everything a referring segmentor computed in one forward pass.
 
     Tuples are ordered shallow to deep (strides 4, 8, 16, 32 for the usual backbones). A producer that has no such

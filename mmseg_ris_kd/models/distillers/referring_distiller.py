@@ -91,11 +91,14 @@ class ReferringDistiller(BaseModel):
             ValueError: ``teacher_ckpt`` is damaged or belongs to another model.
         """
         if self._teacher is None:
-            with _keys_of('teacher'):
-                self._teacher = FrozenTeacher(self._load_teacher())
+            try:
+                with _keys_of('teacher'):
+                    teacher = FrozenTeacher(self._load_teacher())
+            except AttributeError as error:  # torch would say that there is no attribute 'teacher'
+                raise RuntimeError(f'model.teacher cannot be built: {error}') from error
             like = next(self.student.parameters())
-            self._teacher.apply(
-                lambda tensor: tensor.to(like.device, like.dtype if tensor.is_floating_point() else None))
+            teacher.apply(lambda tensor: tensor.to(like.device, like.dtype if tensor.is_floating_point() else None))
+            self._teacher = teacher
         return self._teacher
 
     def share_teacher(self, other: ReferringDistiller) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from .distillation_loss import (
     unit_norm,
 )
 from .pixel_word_correlation import aligned_attention
+from .words import masked_log_softmax, unit_columns
 
 
 @MODELS.register_module()
@@ -77,7 +77,4 @@ class ChannelWordRelationLoss(DistillationLoss):
     def _relation(self, feature: Tensor, attention: Tensor, mask: Tensor) -> Tensor:
         """Log of R, (B, C, L), zero at the words that are not compared."""
         channels = unit_norm(feature.flatten(2), dim=2)  # B x C x P
-        words = F.normalize(attention, dim=1, eps=1e-8)  # B x P x L
-        padding = ~mask[:, None]
-        scores = (channels @ words / self.tau).masked_fill(padding, torch.finfo(feature.dtype).min)
-        return scores.log_softmax(dim=-1).masked_fill(padding, 0.)
+        return masked_log_softmax(channels @ unit_columns(attention) / self.tau, mask)

@@ -37,6 +37,7 @@ class DISTLoss(FeatureLoss):
     """
 
     term = 'dist'
+    choices = ('logits', )
 
     def __init__(self, *, tau: float = 1., beta: float = 1., gamma: float = 1., loss_weight: float = 1.,
                  schedule: dict | None = None):

@@ -14,7 +14,6 @@ from .adapters import ChannelAdapters
 from .weight_schedule import WeightSchedule
 
 Channels = Mapping[str, Sequence[int]]
-FEATURES = ('visual', 'fused', 'decoded', 'logits')
 
 
 class DistillationLoss(nn.Module, ABC):
@@ -43,12 +42,13 @@ class DistillationLoss(nn.Module, ABC):
 
         Args:
             student: What the student computed, with gradients.
-            teacher: What the teacher computed; no gradient reaches it.
+            teacher: What the teacher computed; it is detached, no gradient reaches it.
 
         Returns:
             Scalars by name, ``'loss_<term>'``.
         """
         weight = self.loss_weight * (self.schedule.factor() if self.schedule else 1.)
+        teacher = teacher.detach()
         with torch.autocast(student.visual[0].device.type, enabled=False):
             return {f'loss_{name}': weight * value for name, value in self.terms(student, teacher).items()}
 
@@ -70,20 +70,21 @@ class FeatureLoss(DistillationLoss):
 
     The student's feature is resized to the teacher's grid where they differ (bilinear). A subclass that compares
     channel by channel sets ``adapts``: then ``ChannelAdapters`` map the student's channels to the teacher's. ``term``
-    is its name in logs.
+    is its name in logs, ``choices`` are the fields that it can compare.
 
     Args:
-        feature: Which field of the record: ``'visual'``, ``'fused'``, ``'decoded'`` or ``'logits'``.
+        feature: Which field of the record, one of ``choices``.
         stages: Positions in the record's tuple, 0 being the shallowest (stride 4); for logits ``(0,)``.
         loss_weight: Weight of the loss.
         schedule: Config of a ``WeightSchedule``.
 
     Raises:
-        ValueError: ``feature`` is unknown, ``stages`` is empty or repeats itself.
+        ValueError: ``feature`` is none of ``choices``, ``stages`` is empty or repeats itself.
     """
 
     term = 'feature'
     adapts = False
+    choices = ('visual', 'fused', 'decoded')
 
     def __init__(self,
                  *,
@@ -92,8 +93,8 @@ class FeatureLoss(DistillationLoss):
                  loss_weight: float = 1.,
                  schedule: dict | None = None):
         super().__init__(loss_weight=loss_weight, schedule=schedule)
-        if feature not in FEATURES:
-            raise ValueError(f'{type(self).__name__}: feature must be one of {FEATURES}, but got {feature!r}')
+        if feature not in self.choices:
+            raise ValueError(f'{type(self).__name__}: feature must be one of {self.choices}, but got {feature!r}')
         self.feature = feature
         self.stages = check_stages(stages, self)
         self.adapters: ChannelAdapters | None = None

@@ -30,6 +30,7 @@ class LogitKDLoss(FeatureLoss):
     """
 
     term = 'logit_kd'
+    choices = ('logits', )
 
     def __init__(self, *, tau: float = 1., loss_weight: float = 1., schedule: dict | None = None):
         super().__init__(feature='logits', stages=(0,), loss_weight=loss_weight, schedule=schedule)

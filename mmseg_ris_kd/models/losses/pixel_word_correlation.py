@@ -4,15 +4,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
 
 from ...structures import RISFeatures
 from .distillation_loss import DistillationLoss, check_positive, check_stages, kl_divergence, same_grid, select_stage
-from .words import align_words
-
-EPS = 1e-8  # below any attention that matters; keeps the logarithm finite
+from .words import EPS, align_words, masked_log_softmax, unit_columns
 
 
 @MODELS.register_module()
@@ -114,13 +111,8 @@ def first_order_distance(student: Tensor, teacher: Tensor, mask: Tensor, tau: fl
     Returns:
         A scalar.
     """
-    return kl_divergence(_word_log_softmax(student, mask, tau), _word_log_softmax(teacher, mask, tau)).mean()
-
-
-def _word_log_softmax(attention: Tensor, mask: Tensor, tau: float) -> Tensor:
-    padding = ~mask[:, None]  # B x 1 x L
-    scores = (attention.clamp_min(EPS).log() / tau).masked_fill(padding, torch.finfo(attention.dtype).min)
-    return scores.log_softmax(dim=-1).masked_fill(padding, 0.)  # equal in both models: adds nothing to the divergence
+    return kl_divergence(*(
+        masked_log_softmax(attention.clamp_min(EPS).log() / tau, mask) for attention in (student, teacher))).mean()
 
 
 def high_order_distance(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
@@ -140,5 +132,5 @@ def high_order_distance(student: Tensor, teacher: Tensor, mask: Tensor) -> Tenso
 
 
 def _word_correlation(attention: Tensor) -> Tensor:
-    columns = F.normalize(attention, dim=1, eps=EPS)
+    columns = unit_columns(attention)
     return columns.transpose(1, 2) @ columns  # B x L x L

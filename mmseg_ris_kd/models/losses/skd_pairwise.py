@@ -24,8 +24,9 @@ class SKDPairwiseLoss(FeatureLoss):
     - [0]: Structured Knowledge Distillation for Semantic Segmentation, CVPR 2019, https://arxiv.org/abs/1903.04197
 
     Args:
-        scale: Side of a pooling window as a share of the feature's side; 0.5 gives 2 x 2 regions, as in [0].
-        feature: Which field of the record: ``'visual'``, ``'fused'``, ``'decoded'`` or ``'logits'``.
+        scale: Side of a pooling window as a share of the feature's side; 0.5 gives 2 x 2 regions, as in [0]. A window
+            is rounded down to whole positions and the last regions may be cut: an odd side gives 3 at 0.5.
+        feature: Which field of the record: ``'visual'``, ``'fused'`` or ``'decoded'``.
         stages: Positions in the record's tuple, 0 being the shallowest.
         loss_weight: Weight of the loss.
         schedule: Config of a ``WeightSchedule``.

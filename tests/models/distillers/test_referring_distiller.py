@@ -91,8 +91,6 @@ def test_losses_of_student_and_distillation(student, teacher, teacher_ckpt):
     losses = losses_of(distiller)
     assert set(losses) == {'decode.loss_ce', 'distill.cmkd.loss_word_first', 'distill.cmkd.loss_word_high',
                            'distill.cmkd.loss_channel'}
-    alone = build(student, teacher, teacher_ckpt, distill_losses={}).student.train()
-    alone.load_state_dict(distiller.student.state_dict())
     total, logged = distiller.parse_losses(losses)
     assert total.item() == pytest.approx(sum(value.item() for value in losses.values()))
     assert set(losses) <= set(logged)
@@ -248,6 +246,13 @@ def test_what_one_of_two_preprocessors_alone_does_is_refused(student, teacher, t
 def test_a_teacher_size_that_is_no_pair_of_pixels_is_refused(student, teacher, teacher_ckpt, size):
     with pytest.raises(ValueError, match=r'model\.teacher_size must be \(height, width\)'):
         build(student, teacher, teacher_ckpt, teacher_size=size)
+
+
+def test_what_went_wrong_in_the_teacher_is_said(student, teacher, teacher_ckpt, monkeypatch):
+    distiller = build(student, teacher, teacher_ckpt)
+    monkeypatch.setattr(distiller, '_load_teacher', lambda: None.weights)
+    with pytest.raises(RuntimeError, match="model.teacher cannot be built: .* no attribute 'weights'"):
+        distiller.init_weights()
 
 
 def test_losses_combine_and_drop_out(student, teacher, teacher_ckpt):

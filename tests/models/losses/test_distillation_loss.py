@@ -40,15 +40,19 @@ def wide_teacher(make):
 
 
 @pytest.mark.parametrize('config', CONFIGS.values(), ids=CONFIGS)
-def test_scalars_with_gradients_for_the_student_only(config, make, wide_teacher):
+def test_scalars_with_gradients_for_the_student_only(config, make):
     loss = build(config, make)
     student = make(seed=1, requires_grad=True)
-    terms = loss(student, wide_teacher)
+    teacher = make(seed=2, channels=(4, 4, 8, 8), requires_grad=True)
+    terms = loss(student, teacher)
     assert terms and all(name.startswith('loss_') and value.ndim == 0 for name, value in terms.items())
     assert all(torch.isfinite(value) and value > 0 for value in terms.values())
     sum(terms.values()).backward()
-    reached = [x for name in ('visual', 'fused', 'decoded') for x in getattr(student, name)] + [student.logits]
+    reached, kept = (
+        [x for name in ('visual', 'fused', 'decoded') for x in getattr(record, name)] + [record.logits]
+        for record in (student, teacher))
     assert any(x.grad is not None and x.grad.abs().sum() > 0 for x in reached)
+    assert all(x.requires_grad and x.grad is None for x in kept)
     assert all(p.grad is not None for p in loss.parameters()), 'unused parameters break distributed training'
 
 
@@ -60,6 +64,24 @@ def test_weight_multiplies(config, make, wide_teacher):
         loss = build(config, make, loss_weight=weight)
         values.append(sum(loss(make(seed=1), wide_teacher).values()))
     torch.testing.assert_close(2.5 * values[0], values[1])
+
+
+@pytest.mark.parametrize('config', [config for config in CONFIGS.values() if config['type'] not in (
+    'LogitKDLoss', 'DISTLoss', 'MGDLoss') and config.get('feature') != 'logits'], ids=lambda config: config['type'])
+def test_stages_are_averaged(config, make):
+    """Two stages give the mean of what each gives by itself; MGD, which draws, has a test of its own."""
+    def loss_of(*stages):
+        parts = {part: dict(stages=stages) for part in config if part != 'type'}
+        loss = MODELS.build(dict(config, **parts or dict(stages=stages))).double()
+        record = make(seed=1)
+        loss.connect(make.channels(record), make.channels(record))
+        return loss.double()
+
+    init_default_scope('mmseg')
+    ours, theirs = make(seed=1), make(seed=2)
+    together, first, second = (loss_of(*stages)(ours, theirs) for stages in ((0, 1), (0, ), (1, )))
+    for name, value in together.items():
+        torch.testing.assert_close(value, (first[name] + second[name]) / 2)
 
 
 @pytest.mark.parametrize('config', CONFIGS.values(), ids=CONFIGS)
@@ -116,6 +138,9 @@ def test_misuse_is_explained(make, wide_teacher):
     init_default_scope('mmseg')
     with pytest.raises(ValueError, match="feature must be one of .*'fuse'"):
         MODELS.build(dict(type='FitNetLoss', feature='fuse'))
+    for name in ('ChannelRelationLoss', 'SKDPairwiseLoss', 'FitNetLoss'):
+        with pytest.raises(ValueError, match=f"{name}: feature must be one of .*'decoded'.*, but got 'logits'"):
+            MODELS.build(dict(type=name, feature='logits', stages=(0, )))
     with pytest.raises(ValueError, match='stages must be different positions'):
         MODELS.build(dict(type='FitNetLoss', stages=(0, 0)))
     with pytest.raises(ValueError, match='FitNetLoss: stages must be different positions.* got 2'):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mmseg_ris_kd.models.losses import SKDPairwiseLoss
 
@@ -21,6 +22,19 @@ def by_loops(student, teacher):
 
 def test_by_loops(golden_pair):
     assert SKDPairwiseLoss(scale=0.5).compare(*golden_pair).item() == pytest.approx(by_loops(*golden_pair), rel=1e-6)
+
+
+def test_an_odd_side_has_a_cut_region():
+    """Windows of 2 x 2 on 5 x 5 positions: nine regions, the last ones of one row or column."""
+    generator = torch.Generator().manual_seed(0)
+    pair = [torch.randn(1, 3, 5, 5, generator=generator) for _ in range(2)]
+    similarities = []
+    for feature in pair:
+        regions = torch.stack([feature[0, :, y:y + 2, x:x + 2].amax(dim=(1, 2)) for y in (0, 2, 4) for x in (0, 2, 4)])
+        regions = F.normalize(regions, dim=1)
+        similarities.append(regions @ regions.T)
+    expected = (similarities[0] - similarities[1]).square().mean().item()
+    assert SKDPairwiseLoss(scale=0.5).compare(*pair).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_norm_is_a_constant_to_the_gradient(golden_pair):

@@ -46,6 +46,19 @@ def test_the_same_length_is_not_the_same_tokens():
     assert mask.tolist() == [[True, True, False], [True, True, True]]
 
 
+def test_padding_changes_nothing():
+    """The same tokens, of a tokenizer that pads to 4 and one that pads to 6; beside them tokens that differ."""
+    short = text([[-1, 0, 1, -1], [0, 0, 1, -1]], [4, 3])
+    long = text([[-1, 0, 1, -1, -1, -1], [0, 1, -1, -1, -1, -1]], [4, 2])
+    a, b = torch.rand(2, 3, 4), torch.rand(2, 3, 6)
+    ours, theirs, mask = align_words(a, short, b, long)
+    assert mask.tolist() == [[True] * 4 + [False] * 2, [True] * 2 + [False] * 4]
+    torch.testing.assert_close(ours[0, :, :4], a[0])
+    torch.testing.assert_close(theirs[0, :, :4], b[0, :, :4])
+    ours, theirs, mask = align_words(b[:1], text([[-1, 0, 1, -1, -1, -1]], [4]), a[:1], text([[-1, 0, 1, -1]], [4]))
+    assert torch.equal(ours, b[:1]) and torch.equal(theirs[..., :4], a[:1]) and mask.sum() == 4
+
+
 def test_an_expression_does_not_depend_on_the_others():
     """Two expressions that both models cut alike, one that they cut in another way and one that is longer for one."""
     ours = [([-1, 0, 1, -1, -1], 4), ([-1, 0, 0, 1, -1], 5), ([-1, 0, 1, 2, -1], 5), ([-1, 0, -1, -1, -1], 3)]
