@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..engine.files import written_whole
 from .step_cost import StepCost, StepCosts
 
 COST_COLUMNS = ('params (M)', 'step time', 'memory')
@@ -157,5 +158,6 @@ def draw_figure(rows: Sequence[dict], path: str | Path, *, metric: str = 'mIoU')
         panel.tick_params(labelsize=8)
     panels[0][0].set_yticks(range(len(methods)), methods)
     panels[0][0].set_ylim(-0.6, len(methods) - 0.4)  # room for the whole marks of the first and last row
-    figure.savefig(path, dpi=150)
+    with written_whole(path) as part:
+        figure.savefig(part, dpi=150, format='png')
     pyplot.close(figure)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ..apis.cli import as_option
 from ..apis.config import load_config
 from ..engine.checkpoint import best_checkpoint, read_checkpoint, weights_digest
 from ..engine.files import written_whole
@@ -23,6 +24,7 @@ SETTINGS = ('model', 'load_from', 'optim_wrapper', 'param_scheduler', 'train_cfg
             'train_dataloader.batch_size', 'train_dataloader.dataset', 'train_dataloader.sampler',
             'train_dataloader.drop_last', 'default_hooks.checkpoint', 'val_dataloader.dataset', 'val_evaluator',
             'test_dataloader.dataset', 'test_evaluator')
+TEACHER_KEY = 'model.teacher_ckpt'
 
 
 class StudyRunner:
@@ -56,11 +58,13 @@ class StudyRunner:
 
         Raises:
             FileNotFoundError: A config does not exist.
-            ValueError: An override names nothing that the config has, or the given teacher is not tested.
+            ValueError: An override names nothing that the config has or cannot be given on a command line, or the
+                given teacher is not tested.
         """
         study = self.study
         self.is_finished(next(study.baselines()))
         for run in [*self.first_runs(), *(study.final(name)[0] for name in study.distillations)]:
+            self.command_line(run)
             load_config(run.config, self.overrides(run))
 
     def first_runs(self) -> list[Run]:
@@ -110,8 +114,12 @@ class StudyRunner:
         """Config overrides of a run by dotted key: those of all runs, its own, and where its teacher is."""
         overrides = dict(self.options, **dict(run.options))
         if run.method not in ('teacher', 'student'):
-            overrides['model.teacher_ckpt'] = str(self.folder(next(self.study.baselines())))
+            overrides[TEACHER_KEY] = str(self.folder(next(self.study.baselines())))
         return overrides
+
+    def command_line(self, run: Run) -> list[str]:
+        """The overrides of a run as items of ``--cfg-options``; a ``ValueError`` names one that cannot be an item."""
+        return [as_option(key, value) for key, value in self.overrides(run).items()]
 
     def record(self, run: Run) -> dict:
         """What the result of a run depends on, but for the code."""
@@ -157,6 +165,8 @@ class StudyRunner:
         if missing:
             raise ValueError(f'{folder}/run.json lacks {" and ".join(missing)}, it is of an older version: choose '
                              'another --work-dir, or delete that folder')
+        for each in (known, record):  # the teacher is known by its weights, wherever it lies
+            each['options'].pop(TEACHER_KEY, None)
         changed = [key for key, value in record.items() if value is not None and known[key] != value]
         if changed:
             raise ValueError(f'{folder} holds a run with another {" and ".join(changed)} ({folder}/run.json; settings '
@@ -196,7 +206,7 @@ class StudyRunner:
         start = time.monotonic()
         folder = self.folder(run)
         self.write_record(run)
-        overrides = [f'{key}={value}' for key, value in self.overrides(run).items()]
+        overrides = self.command_line(run)
         common = ['--work-dir', folder, *(['--cfg-options', *overrides] if overrides else [])]
         self.call(folder / 'train.log', 'train.py', run.config, *common, '--seed', run.seed, '--resume')
         self.call(folder / 'test.log', 'test.py', run.config, folder, *common, '--split', *self.study.splits)

@@ -61,6 +61,24 @@ class KeyValueAction(DictAction):
         super().__call__(parser, namespace, values, option_string)
 
 
+def as_option(key: str, value: object) -> str:
+    """Write an override of a config as an item of ``--cfg-options``.
+
+    Raises:
+        ValueError: A command line cannot carry it: the item would be read as another value.
+    """
+    item, parser = f'{key}={value}', argparse.ArgumentParser()
+    parser.add_argument('items', nargs='+', action=KeyValueAction)
+    try:
+        read = parser.parse_args([item]).items[key]
+    except RecursionError:  # mmengine's answer to a dict
+        read = None
+    if read != value or type(read) is not type(value):
+        raise ValueError(f'{key}={value!r} cannot be given on a command line, where it is read as {read!r}: override '
+                         'the entries of a dict one by one, or put the value into a config of its own')
+    return item
+
+
 def add_config_arguments(parser: argparse.ArgumentParser, *, example: str = EXAMPLE) -> None:
     """Add the config and its overrides, for ``load_config``; ``example`` shows overrides in the help."""
     parser.add_argument('config', help='config file, or the name of a config of this package (r18_bert-mini_refcoco)')

@@ -148,3 +148,19 @@ def test_every_config_is_checked_before_anything_is_trained(runner, folder):
     with pytest.raises(ValueError, match='train_cgf'):
         runner().check()
     assert not (folder / 'runs').exists()
+
+
+@pytest.mark.parametrize('value', ['dict(stages=(1, ))', '"480"', '"a,b"'])
+def test_what_a_command_line_cannot_carry_is_an_error_before_anything_is_trained(runner, folder, value):
+    study = folder / 'study.py'
+    study.write_text(study.read_text().replace("'model.without': True", f"'model.without': {value}"))
+    with pytest.raises(ValueError, match='model.without=.* cannot be given on a command line'):
+        runner().check()
+    assert not (folder / 'runs').exists()
+
+
+def test_a_teacher_that_has_moved_is_the_same_teacher(runner, folder):
+    runner().run()
+    (folder / 'teacher').rename(folder / 'moved')
+    moved = StudyRunner(load_study(folder / 'study.py'), folder / 'runs', tools=folder, teacher=folder / 'moved')
+    assert len(moved.results()[0]) == 7

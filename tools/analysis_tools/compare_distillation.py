@@ -95,8 +95,9 @@ def write_results(out_dir: Path, rows: list[dict], searches: list[dict], study: 
                    for name, method in study.distillations.items() if tried[name] < len(method.search_values)]
     if unfinished:
         notes['not finished'] = ', '.join(unfinished)
-    (out_dir / 'distillation.md').write_text(
-        markdown_report(rows, searches, notes=notes, metric=study.metric, costs=study.costs))
+    report = markdown_report(rows, searches, notes=notes, metric=study.metric, costs=study.costs)
+    with written_whole(out_dir / 'distillation.md') as part:
+        part.write_text(report)
     draw_figure(rows, out_dir / 'distillation.png', metric=study.metric)
 
 
