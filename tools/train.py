@@ -84,4 +84,4 @@ def enable_amp(config: Config) -> None:
 
 
 if __name__ == '__main__':
-    cli.run(main)
+    cli.run(main, go_on='train.py --resume continues from the last checkpoint')

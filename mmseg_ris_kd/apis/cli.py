@@ -18,11 +18,15 @@ EXAMPLE = 'optim_wrapper.optimizer.lr=1e-4 train_dataloader.batch_size=16'
 RAISED = re.compile(r'^[\w.]*(?:Error|Exception): ', re.MULTILINE)  # where a printed traceback gives the message
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None], *, go_on: str = '') -> None:
     """Run a tool; end with one clear message where the input is to blame.
 
     The message is the error's own: the full traceback appears with ``MMSEG_RIS_KD_TRACEBACK=1``. Errors that no input
     explains keep their traceback.
+
+    Args:
+        main: The tool.
+        go_on: What to do after an interruption, for the message.
     """
     if os.environ.get(TRACEBACK):
         return main()
@@ -32,7 +36,7 @@ def run(main: Callable[[], None]) -> None:
         print(f'\nerror: {_message(error)}\n({TRACEBACK}=1 shows where it was raised)', file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print('\ninterrupted; train.py --resume continues from the last checkpoint', file=sys.stderr)
+        print(f'\ninterrupted{go_on and "; "}{go_on}', file=sys.stderr)
         sys.exit(130)
     finally:
         if torch.distributed.is_initialized():

@@ -63,8 +63,9 @@ def test_traceback_on_demand(monkeypatch):
 
 def test_interruption_says_how_to_go_on(capsys):
     with pytest.raises(SystemExit) as exit_:
-        cli.run(failing(KeyboardInterrupt()))
-    assert exit_.value.code == 130 and '--resume' in capsys.readouterr().err
+        cli.run(failing(KeyboardInterrupt()), go_on='train.py --resume continues')
+    assert exit_.value.code == 130
+    assert capsys.readouterr().err == '\ninterrupted; train.py --resume continues\n'
 
 
 @pytest.mark.parametrize('item', ['foo', '=1', 'work_dirs/r18/epoch_40.pth'])
@@ -82,6 +83,19 @@ def test_overrides_are_typed_and_add_up():
     cli.add_config_arguments(parser)
     args = parser.parse_args(['x', '--cfg-options', 'a.b=1e-3', 'c=(1,2)', '--cfg-options', 'd=x=y'])
     assert args.cfg_options == {'a.b': 1e-3, 'c': (1, 2), 'd': 'x=y'}
+
+
+@pytest.mark.parametrize('value', [1, 0.5, True, None, (2, 3), ['a', 'b'], 'work_dirs/demo'])
+def test_an_option_is_read_as_it_was(value):
+    parser = argparse.ArgumentParser()
+    cli.add_config_arguments(parser)
+    assert parser.parse_args(['x', '--cfg-options', cli.as_option('a.b', value)]).cfg_options == {'a.b': value}
+
+
+@pytest.mark.parametrize('value', [dict(a=1), '480', 'a,b', 'a b', [dict(a=1)]])
+def test_an_option_that_would_be_read_as_something_else_is_an_error(value):
+    with pytest.raises(ValueError, match='a.b=.* cannot be given on a command line, where it is read as'):
+        cli.as_option('a.b', value)
 
 
 def test_data_root_is_set_for_the_loaders_that_exist():

@@ -102,4 +102,4 @@ def write_results(out_dir: Path, rows: list[dict], searches: list[dict], study: 
 
 
 if __name__ == '__main__':
-    cli.run(main)
+    cli.run(main, go_on='the same command goes on where it stopped')
