@@ -46,7 +46,7 @@ def test_every_distillation_of_the_study_is_in_a_table():
 @pytest.mark.parametrize('folder, study', [('.', 'study.py'), ('full_schedule', 'full_schedule.py')])
 def test_reports_are_of_the_committed_rows_runs_and_costs(folder, study):
     study = load_study(RESULTS / study)
-    searches = [dict(method=name, value=value, mIoU=metrics_of(run.folder)['val']['mIoU'])
+    searches = [dict(method=name, value=value, mIoU=metrics_of(RESULTS / folder / 'runs' / run.folder)['val']['mIoU'])
                 for name, method in study.distillations.items()
                 for value, run in zip(method.search_values, study.search(name))]
     report = markdown_report(rows(RESULTS / folder), searches, notes={}, costs=study.costs)
@@ -55,37 +55,43 @@ def test_reports_are_of_the_committed_rows_runs_and_costs(folder, study):
     assert tables[0] == tables[1]
 
 
-def metrics_of(folder: str) -> dict:
-    return json.loads((RESULTS / 'runs' / folder / 'metrics.json').read_text())['metrics']
+def metrics_of(folder: Path) -> dict:
+    return json.loads((folder / 'metrics.json').read_text())['metrics']
 
 
 def test_what_was_left_out_is_of_the_runs():
     for folder, cells in table('| left out | val |').items():
         for split, cell in zip(('val', 'testA', 'testB'), cells):
-            ours, alone = ([metrics_of(f'{name}/seed{seed}')[split]['mIoU'] for seed in range(3)]
+            ours, alone = ([metrics_of(RESULTS / 'runs' / name / f'seed{seed}')[split]['mIoU'] for seed in range(3)]
                            for name in (folder, 'student'))
             mean = statistics.fmean(ours)
             assert cell == f'{mean:.2f} ({mean - statistics.fmean(alone):+.2f})', (folder, split)
 
 
-def test_rows_are_of_the_runs_and_of_todays_configs():
-    runs = [json.loads(path.read_text()) for path in (RESULTS / 'runs').rglob('run.json')]
-    for run in [*runs, *rows(), *rows(RESULTS / 'full_schedule')]:
-        if run.get('method') != 'teacher':
-            assert run['settings'] == settings_digest(run['config'], json.dumps(run['options'])), run
-    recorded = [{key: value for key, value in row.items() if key in runs[0] or key == 'teacher'}
-                for row in rows() if row['method'] != 'teacher']
-    assert all(row in runs for row in recorded)
+@pytest.mark.parametrize('folder', ['.', 'full_schedule'])
+def test_rows_are_of_the_runs_and_of_todays_configs(folder):
+    folder = RESULTS / folder
+    runs = [(json.loads(path.read_text()), metrics_of(path.parent)) for path in (folder / 'runs').rglob('run.json')]
+    for run, _ in runs:
+        assert run['settings'] == settings_digest(run['config'], json.dumps(run['options'])), run
+    for row in rows(folder):
+        if row['method'] != 'teacher':
+            assert any(run.items() <= row.items() and metrics[row['split']].items() <= row.items()
+                       for run, metrics in runs), row
 
 
 def test_means_and_gains_of_the_full_schedule():
     summaries, named = summarize(rows(RESULTS / 'full_schedule')), table('| mIoU | val |')
     cells = {method: [summaries[method, split] for split in ('val', 'testA', 'testB')]
-             for method in ('teacher', 'student', 'cmkd')}
+             for method in ('teacher', 'student', 'cmkd', 'cwd', 'dist')}
+    spread = {method: [f'{summary.mean:.2f} ± {summary.spread:.2f}' for summary in of_splits]
+              for method, of_splits in cells.items() if method != 'teacher'}
     assert named == {
         'teacher, 0.993 M parameters': [f'{summary.mean:.2f}' for summary in cells['teacher']],
-        'student alone, 0.124 M': [f'{summary.mean:.2f} ± {summary.spread:.2f}' for summary in cells['student']],
-        'CMKD': [f'{summary.mean:.2f} ± {summary.spread:.2f}' for summary in cells['cmkd']],
+        'student alone, 0.124 M': spread['student'],
+        'CMKD': spread['cmkd'],
+        'CWD': spread['cwd'],
+        'DIST': spread['dist'],
         'gain, mean and by seed': [
             f'{summary.mean_gain:+.2f}: ' + ', '.join(f'{gain:.1f}' for _, gain in sorted(summary.gains.items()))
             for summary in cells['cmkd']]}
