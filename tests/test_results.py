@@ -83,7 +83,7 @@ def test_rows_are_of_the_runs_and_of_todays_configs(folder):
 def test_means_and_gains_of_the_full_schedule():
     summaries, named = summarize(rows(RESULTS / 'full_schedule')), table('| mIoU | val |')
     cells = {method: [summaries[method, split] for split in ('val', 'testA', 'testB')]
-             for method in ('teacher', 'student', 'cmkd', 'cwd', 'dist')}
+             for method in ('teacher', 'student', 'cmkd', 'cwd', 'dist', 'cmkd-channel-word-instead')}
     spread = {method: [f'{summary.mean:.2f} ± {summary.spread:.2f}' for summary in of_splits]
               for method, of_splits in cells.items() if method != 'teacher'}
     assert named == {
@@ -92,6 +92,7 @@ def test_means_and_gains_of_the_full_schedule():
         'CMKD': spread['cmkd'],
         'CWD': spread['cwd'],
         'DIST': spread['dist'],
+        'CMKD, channel-word relation instead': spread['cmkd-channel-word-instead'],
         'gain, mean and by seed': [
             f'{summary.mean_gain:+.2f}: ' + ', '.join(f'{gain:.1f}' for _, gain in sorted(summary.gains.items()))
             for summary in cells['cmkd']]}
