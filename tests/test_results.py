@@ -21,9 +21,9 @@ def rows(folder: Path = RESULTS) -> list[dict]:
     return json.loads((folder / 'distillation.json').read_text())
 
 
-def table(header: str) -> dict[str, list[str]]:
+def table(header: str, page: str = PAGE) -> dict[str, list[str]]:
     """Cells of the table of the page whose head starts so, by the first cell of its rows."""
-    body = PAGE[PAGE.index(header):].split('\n\n')[0].splitlines()[2:]
+    body = page[page.index(header):].split('\n\n')[0].splitlines()[2:]
     cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in body]
     return {first: rest for first, *rest in cells}
 
@@ -96,6 +96,16 @@ def test_means_and_gains_of_the_full_schedule():
         'gain, mean and by seed': [
             f'{summary.mean_gain:+.2f}: ' + ', '.join(f'{gain:.1f}' for _, gain in sorted(summary.gains.items()))
             for summary in cells['cmkd']]}
+
+
+def test_the_readme_rounds_the_full_schedule():
+    summaries = summarize(rows(RESULTS / 'full_schedule'))
+    named = table('| mIoU | val | testA |', (ROOT / 'README.md').read_text())
+    for (name, cells), method in zip(named.items(), ('teacher', 'student', 'cmkd', 'dist'), strict=True):
+        of_splits = [summaries[method, split] for split in ('val', 'testA', 'testB')]
+        assert cells == [f'{of.mean:.1f}' if method == 'teacher' else f'{of.mean:.1f} ± {of.spread:.1f}'
+                         for of in of_splits], name
+    assert summaries['dist', 'val'].mean > summaries['cwd', 'val'].mean
 
 
 def test_costs_are_those_of_the_benchmarks():

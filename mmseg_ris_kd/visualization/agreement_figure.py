@@ -17,7 +17,7 @@ def draw_agreement_figure(shares: Mapping[str, tuple[float, float]], path: str |
     Args:
         shares: By student, the percentage of expressions where the student is right and the teacher wrong, and the
             reverse.
-        path: The picture to write.
+        path: The PNG to write, whatever its suffix.
         repeated: By student, its mean IoU with the teacher's wrong masks in percent; None if the teacher has none.
         title: Headline.
 
@@ -56,4 +56,4 @@ def draw_agreement_figure(shares: Mapping[str, tuple[float, float]], path: str |
     beside.spines['bottom'].set_bounds(0, 100)  # beyond it, room for the number of a full bar
     beside.tick_params(axis='y', length=0, labelleft=False)
     figure.suptitle(title, fontsize=10, x=0.01, ha='left')
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150, format='png')

@@ -32,7 +32,7 @@ def draw_relation_figure(panels: Sequence[RelationPanel], spectra: Mapping[str, 
         panels: At least one matrix, the teacher's first.
         spectra: By model, the eigenvalues of its own channels' relation as shares of their sum, the largest first; each
             of any length.
-        path: The picture to write.
+        path: The PNG to write, whatever its suffix.
         title: Headline.
         note: What the reader must know of how the matrices were made; long lines are broken.
 
@@ -55,7 +55,7 @@ def draw_relation_figure(panels: Sequence[RelationPanel], spectra: Mapping[str, 
     if lines:
         below.supxlabel('\n'.join(lines), fontsize=8, x=0.01, ha='left', color='#686d76')
     figure.suptitle(title, fontsize=11, x=0.01, ha='left')
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=130, format='png')
 
 
 def _draw_matrices(figure, panels: Sequence[RelationPanel]) -> None:

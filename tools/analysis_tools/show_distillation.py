@@ -226,12 +226,14 @@ def show_agreement(outcomes: Outcomes, models: Sequence[ObservedModel], args: ar
     report = agreement_report(outcomes.ious, outcomes.overlaps, teacher=TEACHER, threshold=THRESHOLD)
     print(agreement_table(report))
     students = {name: entry for name, entry in report.items() if name != TEACHER}
-    draw_agreement_figure(
-        {name: (entry['shares']['student_only'], entry['shares']['teacher_only']) for name, entry in students.items()},
-        args.output_dir / 'agreement.png',
-        repeated={name: entry['iou_with_wrong_teacher'] for name, entry in students.items()},
-        title=f'Independence from the teacher: {len(outcomes.indices)} expressions of {args.split}, right is '
-              f'IoU \u2265 {THRESHOLD:g}')
+    with written_whole(args.output_dir / 'agreement.png') as part:
+        draw_agreement_figure(
+            {name: (entry['shares']['student_only'], entry['shares']['teacher_only'])
+             for name, entry in students.items()},
+            part,
+            repeated={name: entry['iou_with_wrong_teacher'] for name, entry in students.items()},
+            title=f'Independence from the teacher: {len(outcomes.indices)} expressions of {args.split}, right is '
+                  f'IoU \u2265 {THRESHOLD:g}')
     entries = {model.name: dict(checkpoint=model.checkpoint, **report[model.name]) for model in models}
     content = dict(config=args.config, split=args.split, expressions=len(outcomes.indices), seed=args.seed,
                    threshold=THRESHOLD, models=entries)
@@ -265,8 +267,9 @@ def show_samples(models: Sequence[ObservedModel], dataset: Dataset, indices: Seq
         batch = pseudo_collate([dataset[index]])
         records = {model.name: model.extract(batch) for model in models}
         predictions = {model.name: model.predict(batch)[0] for model in models}
-        draw_sample(batch['inputs'][0], predictions, records, args).save(
-            args.output_dir / f'attention_{number + 1:02d}.png')
+        sheet = draw_sample(batch['inputs'][0], predictions, records, args)
+        with written_whole(args.output_dir / f'attention_{number + 1:02d}.png') as part:
+            sheet.save(part, format='PNG')
         progress.update()
     print()
 
@@ -329,9 +332,10 @@ def show_relation(models: Sequence[ObservedModel], dataset: Dataset, measure: Ch
         panels.append(RelationPanel(title, relation.relation.cpu().numpy()[np.ix_(order, order)]))
     spectra = {name: relation_spectrum(mean_relation(feature, centered=measure.centered))
                for name, feature in features.items()}
-    draw_relation_figure(panels, spectra, args.output_dir / 'relation.png', note=relation_note(measure, adapted, args),
-                         title=f'Channel relations of stage {args.stage}, mean over {len(images)} random samples of '
-                               f'{args.split}')
+    with written_whole(args.output_dir / 'relation.png') as part:
+        draw_relation_figure(panels, spectra, part, note=relation_note(measure, adapted, args),
+                             title=f'Channel relations of stage {args.stage}, mean over {len(images)} random samples '
+                                   f'of {args.split}')
     for panel in panels[1:]:
         print(panel.title.replace('\n', ', '))
 
